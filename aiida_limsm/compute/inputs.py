@@ -1,0 +1,166 @@
+"""Inputs of the ``limsm`` jobs: one pydantic model per job, the contract between the worlds.
+
+A CalcJob builds one of these from its nodes and validates it at submission; the compute node
+reads it back from ``input.json`` with the same class. Importing this module is cheap: no torch,
+no ASE, no AiiDA.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from .base import LimsmModel
+
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+PositiveInt = Annotated[int, Field(gt=0)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Symbol = Annotated[str, Field(pattern=r"^[A-Z][a-z]?$")]
+Device = Literal["cpu", "cuda"]
+Dtype = Literal["float32", "float64"]
+
+
+class MdInput(LimsmModel):
+    """Molecular dynamics of one cell with a machine-learned force field.
+
+    ``steps`` counts production steps; ``equilibration_steps`` come before them and are not
+    written. Frames hold unwrapped positions every ``frame_interval_steps``. Asking more ``steps``
+    of a folder with a checkpoint continues it.
+    """
+
+    potential_file: str = "potential.model"
+    head: str | None = None
+    structure_file: str = "structure.extxyz"
+    temperature_k: Positive
+    thermostat: Literal["langevin", "nve"] = "langevin"
+    friction_per_ps: Positive = 5.0
+    time_step_fs: Annotated[float, Field(gt=0, le=10)] = 2.0
+    steps: PositiveInt
+    equilibration_steps: NonNegativeInt = 0
+    frame_interval_steps: PositiveInt = 10
+    checkpoint_interval_steps: PositiveInt = 2000
+    seed: Seed = 0
+    mobile_species: Symbol = "Li"
+    max_framework_msd_angstrom2: Positive | None = None
+    max_force_ev_per_angstrom: Positive = 50.0
+    max_temperature_factor: Annotated[float, Field(gt=1)] = 3.0
+    min_distance_angstrom: Positive = 1.0
+    max_seconds: Positive | None = None
+    device: Device = "cpu"
+    dtype: Dtype = "float32"
+    threads: PositiveInt = 1
+
+    @model_validator(mode="after")
+    def _frames_fit_steps(self) -> MdInput:
+        if self.steps % self.frame_interval_steps:
+            raise ValueError(
+                f"steps ({self.steps}) must be a multiple of frame_interval_steps "
+                f"({self.frame_interval_steps}), else the last frame is not written"
+            )
+        return self
+
+
+class LossWeights(LimsmModel):
+    """Weights of energy, forces and stress in the training loss."""
+
+    energy: NonNegative = 1.0
+    forces: NonNegative = 100.0
+    stress: NonNegative = 10.0
+
+
+class Architecture(LimsmModel):
+    """Shape of a MACE model trained from scratch (fine-tuning takes the foundation's)."""
+
+    r_max_angstrom: Annotated[float, Field(gt=1, le=12)] = 4.5
+    num_channels: PositiveInt = 16
+    max_l: NonNegativeInt = 0
+    max_ell: PositiveInt = 2
+    correlation: PositiveInt = 2
+    num_interactions: PositiveInt = 2
+
+
+class TrainInput(LimsmModel):
+    """Training of a MACE potential with MACE's own ``mace_run_train``.
+
+    ``e0s_ev`` are the isolated-atom energies of the reference labels. When a foundation model is
+    given they are written into a copy of it before the training starts: MACE copies the
+    foundation's E0s over the asked ones, and labels of another code would then be off by
+    hundreds of eV (see docs, "E0s").
+    """
+
+    strategy: Literal["scratch", "naive"] = "naive"
+    foundation_file: str | None = "foundation.model"
+    train_file: str = "train.xyz"
+    valid_file: str = "valid.xyz"
+    e0s_ev: Annotated[dict[Symbol, float], Field(min_length=1)]
+    architecture: Architecture | None = None
+    max_epochs: PositiveInt = 30
+    stage_two_epoch: PositiveInt | None = None
+    batch_size: PositiveInt = 4
+    learning_rate: Positive = 3e-3
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = 0.99
+    weights: LossWeights = LossWeights()
+    seed: Seed = 0
+    device: Device = "cpu"
+    dtype: Dtype = "float32"
+    threads: PositiveInt = 1
+    max_seconds: Positive | None = None
+    extra_arguments: dict[str, str | int | float | bool] = {}
+
+    @model_validator(mode="after")
+    def _strategy_has_what_it_needs(self) -> TrainInput:
+        if self.strategy == "scratch" and self.foundation_file is not None:
+            raise ValueError("strategy 'scratch' takes no foundation model: set it to null")
+        if self.strategy == "scratch" and self.architecture is None:
+            raise ValueError("strategy 'scratch' needs the field 'architecture'")
+        if self.strategy != "scratch" and self.foundation_file is None:
+            raise ValueError(f"strategy '{self.strategy}' needs a foundation model")
+        if self.stage_two_epoch is not None and self.stage_two_epoch >= self.max_epochs:
+            raise ValueError(
+                f"stage_two_epoch ({self.stage_two_epoch}) must come before "
+                f"max_epochs ({self.max_epochs})"
+            )
+        return self
+
+
+class EvaluateInput(LimsmModel):
+    """Errors of a potential on labelled frames, per file.
+
+    With ``e0s_ev`` the model's own isolated-atom energies are replaced first, so that energies
+    of a foundation model can be compared with another code's labels.
+    """
+
+    potential_file: str = "potential.model"
+    head: str | None = None
+    dataset_files: Annotated[dict[str, str], Field(min_length=1)]
+    e0s_ev: dict[Symbol, float] | None = None
+    device: Device = "cpu"
+    dtype: Dtype = "float64"
+    threads: PositiveInt = 1
+
+
+class AnalyseInput(LimsmModel):
+    """Markov state model over lattice sites, and its diffusion tensor, from MD trajectories.
+
+    Several trajectories (replicas of one system at one temperature) are counted together.
+    ``sites_file`` is a structure whose ``mobile_species`` atoms mark every site an ion can take;
+    its cell must tile the MD cell. ``lag_ps`` None chooses the lag from the plateau of D(τ).
+    """
+
+    trajectory_files: Annotated[tuple[str, ...], Field(min_length=1)]
+    sites_file: str = "sites.extxyz"
+    mobile_species: Symbol = "Li"
+    skip_ps: NonNegative = 0.0
+    assignment: Literal["nearest", "core"] = "core"
+    core_radius_angstrom: Positive | None = None
+    pool: Literal["none", "translations"] = "translations"
+    lag_ps: Positive | None = None
+    number_of_lags: Annotated[int, Field(ge=2, le=100)] = 16
+    bootstrap_samples: Annotated[int, Field(ge=20, le=10000)] = 200
+    time_blocks: Annotated[int, Field(ge=2, le=1000)] = 5
+    minimum_jumps: PositiveInt = 10
+    seed: Seed = 0
+    memory_mb: PositiveInt = 512
