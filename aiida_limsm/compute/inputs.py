@@ -36,7 +36,7 @@ class MdInput(LimsmModel):
     structure_file: str = "structure.extxyz"
     temperature_k: Positive
     thermostat: Literal["langevin", "nve"] = "langevin"
-    friction_per_ps: Positive = 5.0
+    friction_per_ps: Positive = 2.0
     time_step_fs: Annotated[float, Field(gt=0, le=10)] = 2.0
     steps: PositiveInt
     equilibration_steps: NonNegativeInt = 0

@@ -1,0 +1,175 @@
+"""MACE model files: describe them, load them as ASE calculators, set their E0s.
+
+A model file is a pickle of a whole ``torch.nn.Module``: loading one runs code from it. Only load
+files whose origin you trust.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ase.data import atomic_numbers, chemical_symbols
+
+if TYPE_CHECKING:
+    import torch
+    from mace.calculators import MACECalculator
+
+# Model files hold pickled modules, which torch's weights-only loader refuses. The variable is
+# read by torch.load; e3nn 0.4.4 loads its own constants the same way at import.
+os.environ.setdefault("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """What a MACE model file is; ``e0s_ev`` are those of the first head."""
+
+    architecture: str
+    elements: tuple[str, ...]
+    r_max_angstrom: float
+    dtype: str
+    heads: tuple[str, ...]
+    num_params: int
+    e0s_ev: dict[str, float]
+    sha256: str
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, read in blocks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as handle:
+        while block := handle.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def load_model(path: Path, device: str = "cpu") -> torch.nn.Module:
+    """Load the module of a model file.
+
+    Raises
+    ------
+    ValueError
+        If the file is not a MACE model, or the device is not there; names the remedy.
+    """
+    import mace  # noqa: F401  # before e3nn, which mace pins and patches
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device 'cuda' was asked for but torch sees no GPU: use device 'cpu'")
+    try:
+        model = torch.load(path, map_location=device, weights_only=False)
+    except Exception as error:
+        raise ValueError(
+            f"{path} cannot be loaded as a MACE model ({type(error).__name__}): give a file "
+            "written by mace_run_train, not a checkpoint (*.pt) or a compiled model"
+        ) from error
+    if not hasattr(model, "atomic_energies_fn") or not hasattr(model, "r_max"):
+        raise ValueError(f"{path} holds a {type(model).__name__}, not a MACE energy model")
+    return model
+
+
+def describe_model(path: Path) -> ModelDescription:
+    """Read the description of a model from its file."""
+    import torch
+
+    model: Any = load_model(path)
+    elements = tuple(chemical_symbols[int(z)] for z in model.atomic_numbers)
+    energies = torch.atleast_2d(model.atomic_energies_fn.atomic_energies)[0]
+    dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
+    return ModelDescription(
+        architecture=type(model).__name__,
+        elements=elements,
+        r_max_angstrom=float(model.r_max),
+        dtype=dtype,
+        heads=tuple(str(head) for head in getattr(model, "heads", None) or ("Default",)),
+        num_params=sum(p.numel() for p in model.parameters()),
+        e0s_ev={el: float(e) for el, e in zip(elements, energies, strict=True)},
+        sha256=file_sha256(path),
+    )
+
+
+def replace_e0s(model: Any, e0s_ev: Mapping[str, float]) -> None:
+    """Set isolated-atom energies of a loaded model in place, for every head.
+
+    Elements of the model that are not named keep theirs.
+
+    Raises
+    ------
+    ValueError
+        If the model does not know one of the elements.
+    """
+    import torch
+
+    known = [int(z) for z in model.atomic_numbers]
+    buffer = model.atomic_energies_fn.atomic_energies
+    with torch.no_grad():
+        for symbol, energy in e0s_ev.items():
+            z = atomic_numbers[symbol]
+            if z not in known:
+                names = ", ".join(chemical_symbols[k] for k in known)
+                raise ValueError(
+                    f"the potential knows {names} but not {symbol}: take a foundation model "
+                    f"trained with {symbol}"
+                )
+            buffer[..., known.index(z)] = energy
+
+
+def write_with_e0s(source: Path, target: Path, e0s_ev: Mapping[str, float]) -> None:
+    """Write a copy of a model whose E0s are those of another code.
+
+    ``mace_run_train`` copies the foundation's E0s over the asked ones whenever both have the
+    same shape, so they have to be in the file before the fine-tuning starts. Energies are kept
+    in the model's own precision.
+    """
+    import torch
+
+    model = load_model(source)
+    replace_e0s(model, e0s_ev)
+    temporary = target.with_name(target.name + ".tmp")
+    torch.save(model, temporary)
+    os.replace(temporary, target)
+
+
+def load_calculator(
+    path: Path,
+    *,
+    head: str | None = None,
+    device: str = "cpu",
+    dtype: str = "float32",
+    e0s_ev: Mapping[str, float] | None = None,
+) -> MACECalculator:
+    """Return an ASE calculator for a model file.
+
+    Raises
+    ------
+    ValueError
+        For a file that is no MACE model, an unknown head, or a model with several heads and
+        none chosen (MACE itself would pick one silently).
+    """
+    from mace.calculators import MACECalculator
+
+    model: Any = load_model(path, device)
+    heads = [str(name) for name in getattr(model, "heads", None) or ["Default"]]
+    if head is None and len(heads) > 1:
+        raise ValueError(f"the potential has the heads {', '.join(heads)}: choose one with 'head'")
+    if head is not None and head not in heads:
+        raise ValueError(f"the potential has no head '{head}', only {', '.join(heads)}")
+    if e0s_ev is not None:
+        replace_e0s(model, e0s_ev)
+    return MACECalculator(
+        models=[model], device=device, default_dtype=dtype, head=head or heads[0]
+    )
+
+
+def require_elements(path_elements: tuple[str, ...], needed: set[str]) -> None:
+    """Raise ValueError if a potential lacks an element of a structure."""
+    missing = sorted(needed - set(path_elements))
+    if missing:
+        raise ValueError(
+            f"the potential knows {', '.join(path_elements)} but the structure holds "
+            f"{', '.join(missing)}: use a potential trained with {', '.join(missing)}"
+        )

@@ -1,0 +1,164 @@
+"""The one way our CalcJobs talk to ``limsm``: nodes in, a validated ``input.json`` out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from aiida import orm
+from aiida.common import CalcInfo, CodeInfo
+from aiida.common.folders import Folder
+from aiida.engine import CalcJob, CalcJobProcessSpec
+from pydantic import ValidationError
+
+from aiida_limsm.compute.base import (
+    INPUT_FILENAME,
+    LOG_FILENAME,
+    RESULTS_FILENAME,
+    LimsmModel,
+    Status,
+    first_error,
+)
+
+#: Exit code of every status but ``finished``; 3xx end a workchain, 4xx can be restarted.
+EXIT_CODES: dict[Status, int] = {
+    Status.INVALID_INPUT: 310,
+    Status.INTERNAL_ERROR: 311,
+    Status.FORCES_EXPLODED: 320,
+    Status.TEMPERATURE_RUNAWAY: 321,
+    Status.ATOMS_TOO_CLOSE: 322,
+    Status.FRAMEWORK_UNSTABLE: 323,
+    Status.LOSS_NOT_FINITE: 330,
+    Status.TRAINING_FAILED: 331,
+    Status.TRAJECTORY_UNUSABLE: 340,
+    Status.OUT_OF_WALLTIME: 400,
+    Status.DISK_FULL: 410,
+}
+_TRANSIENT = {Status.INTERNAL_ERROR, Status.OUT_OF_WALLTIME, Status.DISK_FULL}
+
+
+class LimsmCalculation(CalcJob):
+    """Base of the CalcJobs that run ``limsm <job> input.json``."""
+
+    JOB_NAME: ClassVar[str]
+    INPUT_MODEL: ClassVar[type[LimsmModel]]
+    #: Input ports that :meth:`owned_fields` reads; without them nothing can be validated.
+    NODES: ClassVar[tuple[str, ...]]
+    #: Raise when the same inputs would give other outputs.
+    CACHE_VERSION = 1
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:
+        """Declare what all jobs share."""
+        super().define(spec)
+        spec.inputs.validator = cls.validate_inputs
+        spec.input("code", valid_type=orm.AbstractCode, help="The `limsm` executable.")
+        spec.input("parameters", valid_type=orm.Dict, help="Fields of the job's input model.")
+        spec.inputs["metadata"]["options"]["resources"].default = {
+            "num_machines": 1,
+            "num_mpiprocs_per_machine": 1,
+        }
+        spec.inputs["metadata"]["options"]["withmpi"].default = False
+        spec.output("output_parameters", valid_type=orm.Dict, help="The job's results.json.")
+        spec.exit_code(
+            302,
+            "ERROR_NO_RESULTS",
+            invalidates_cache=True,
+            message="The job left no readable results.json: it was killed or never started.",
+        )
+        for status, code in EXIT_CODES.items():
+            spec.exit_code(
+                code,
+                f"ERROR_{status.name}",
+                invalidates_cache=status in _TRANSIENT,
+                message="{message}",
+            )
+
+    @classmethod
+    def owned_fields(cls, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields that come from nodes other than ``parameters``.
+
+        Raises
+        ------
+        ValueError
+            When nodes do not fit together, with the remedy.
+        """
+        raise NotImplementedError
+
+    def prepare_files(self, folder: Folder, calcinfo: CalcInfo) -> None:
+        """Put the input nodes' files into place."""
+        raise NotImplementedError
+
+    @classmethod
+    def build_input(cls, inputs: Mapping[str, Any]) -> LimsmModel:
+        """Return the validated input of the job; raises ValueError with one line."""
+        owned = cls.owned_fields(inputs)
+        values = inputs["parameters"].get_dict()
+        if taken := sorted(set(owned) & set(values)):
+            raise ValueError(f"{', '.join(taken)} come from other inputs: remove them")
+        options = inputs.get("metadata", {}).get("options", {})
+        limit = options.get("max_wallclock_seconds")
+        if limit is not None and "max_seconds" in cls.INPUT_MODEL.model_fields:
+            # A job must stop by itself: core.direct never kills, and the killed leave no results.
+            values.setdefault("max_seconds", 0.95 * limit)
+        try:
+            return cls.INPUT_MODEL.model_validate({**values, **owned})
+        except ValidationError as error:
+            raise ValueError(first_error(error)) from None
+
+    @classmethod
+    def validate_inputs(cls, inputs: Any, namespace: Any) -> str | None:
+        """Refuse wrong input at submission, before a job exists."""
+        # A workchain that exposes this job may provide some of the nodes itself.
+        if any(name not in namespace or name not in inputs for name in (*cls.NODES, "parameters")):
+            return None
+        try:
+            cls.build_input(inputs)
+        except ValueError as error:
+            return f"{cls.JOB_NAME}: {error}"
+        return None
+
+    def prepare_for_submission(self, folder: Folder) -> CalcInfo:
+        """Write ``input.json`` and say what to run and what to fetch."""
+        job_input = self.build_input(self.inputs)
+        text = json.dumps(job_input.model_dump(mode="json"), indent=2, sort_keys=True)
+        with folder.open(INPUT_FILENAME, "w") as handle:
+            handle.write(text + "\n")
+
+        codeinfo = CodeInfo()
+        codeinfo.code_uuid = self.inputs.code.uuid
+        codeinfo.cmdline_params = [self.JOB_NAME, INPUT_FILENAME]
+        codeinfo.stdout_name = "stdout.txt"
+        codeinfo.stderr_name = "stderr.txt"
+
+        calcinfo = CalcInfo()
+        calcinfo.codes_info = [codeinfo]
+        calcinfo.local_copy_list = []
+        calcinfo.remote_copy_list = []
+        calcinfo.provenance_exclude_list = []
+        calcinfo.retrieve_list = [RESULTS_FILENAME, LOG_FILENAME, "stdout.txt", "stderr.txt"]
+        calcinfo.retrieve_temporary_list = []
+        self.prepare_files(folder, calcinfo)
+        return calcinfo
+
+    @staticmethod
+    def copy_file(calcinfo: CalcInfo, node: orm.Data, source: str, target: str) -> None:
+        """Have AiiDA copy a repository file of a node into the job's folder."""
+        calcinfo.local_copy_list.append((node.uuid, source, target))
+
+
+def write_structure(folder: Folder, structure: orm.StructureData, name: str) -> None:
+    """Write a structure as extxyz with full precision and nothing but the crystal."""
+    import io
+
+    import ase.io
+
+    atoms = structure.get_ase()
+    atoms.info.clear()
+    for key in set(atoms.arrays) - {"numbers", "positions"}:
+        del atoms.arrays[key]
+    buffer = io.StringIO()
+    ase.io.write(buffer, atoms, format="extxyz")
+    with folder.open(name, "w") as handle:
+        handle.write(buffer.getvalue())

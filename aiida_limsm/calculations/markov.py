@@ -1,0 +1,71 @@
+"""CalcJob ``limsm.markov``: Markov state model and diffusion tensor from trajectories."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiida import orm
+from aiida.common import CalcInfo
+from aiida.common.folders import Folder
+from aiida.engine import CalcJobProcessSpec
+
+from aiida_limsm.compute.inputs import AnalyseInput
+from aiida_limsm.data.diffusion import DiffusionData
+from aiida_limsm.data.markov_model import MarkovModelData
+from aiida_limsm.data.trajectory import MolecularDynamicsData
+
+from .base import LimsmCalculation, write_structure
+
+
+class MarkovCalculation(LimsmCalculation):
+    """Runs ``limsm analyse``."""
+
+    JOB_NAME = "analyse"
+    INPUT_MODEL = AnalyseInput
+    NODES = ("trajectories", "sites")
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:
+        """Declare inputs, outputs and files."""
+        super().define(spec)
+        spec.input_namespace(
+            "trajectories",
+            valid_type=MolecularDynamicsData,
+            help="Replicas of one system at one temperature, counted together.",
+        )
+        spec.input(
+            "sites",
+            valid_type=orm.StructureData,
+            help="Structure whose mobile atoms mark every site an ion can take.",
+        )
+        spec.input(
+            "parameters",
+            valid_type=orm.Dict,
+            default=lambda: orm.Dict({}),
+            help="Fields of the job's input model.",
+        )
+        spec.inputs["metadata"]["options"]["parser_name"].default = "limsm.markov"
+        spec.output("markov_model", valid_type=MarkovModelData, help="The model over sites.")
+        spec.output("diffusion", valid_type=DiffusionData, help="D of the Markov model.")
+        spec.output("diffusion_msd", valid_type=DiffusionData, help="D of the MSD, as a check.")
+
+    @classmethod
+    def owned_fields(cls, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the file names; check that there is something to analyse."""
+        if not inputs["trajectories"]:
+            raise ValueError("trajectories: give at least one")
+        mobile = inputs["parameters"].get_dict().get("mobile_species", "Li")
+        if mobile not in inputs["sites"].get_symbols_set():
+            raise ValueError(f"sites: the structure has no {mobile}, so it marks no site for it")
+        return {
+            "trajectory_files": tuple(f"{key}.h5" for key in sorted(inputs["trajectories"])),
+            "sites_file": "sites.extxyz",
+        }
+
+    def prepare_files(self, folder: Folder, calcinfo: CalcInfo) -> None:
+        """Write the sites and copy the trajectories."""
+        write_structure(folder, self.inputs.sites, "sites.extxyz")
+        for key, trajectory in sorted(self.inputs.trajectories.items()):
+            self.copy_file(calcinfo, trajectory, trajectory.filename, f"{key}.h5")
+        calcinfo.retrieve_temporary_list.append("markov_model.h5")

@@ -1,0 +1,60 @@
+"""CalcJob ``limsm.md``: MLFF molecular dynamics of one cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiida import orm
+from aiida.common import CalcInfo
+from aiida.common.folders import Folder
+from aiida.engine import CalcJobProcessSpec
+
+from aiida_limsm.compute.inputs import MdInput
+from aiida_limsm.data.potential import PotentialData
+from aiida_limsm.data.trajectory import MolecularDynamicsData
+
+from .base import LimsmCalculation, write_structure
+
+_RESTART_FILES = ("checkpoint.npz", "segments")
+
+
+class MolecularDynamicsCalculation(LimsmCalculation):
+    """Runs ``limsm md``."""
+
+    JOB_NAME = "md"
+    INPUT_MODEL = MdInput
+    NODES = ("potential", "structure")
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:
+        """Declare inputs, outputs and files."""
+        super().define(spec)
+        spec.input("potential", valid_type=PotentialData, help="The force field.")
+        spec.input("structure", valid_type=orm.StructureData, help="The MD cell.")
+        spec.input(
+            "parent_folder",
+            valid_type=orm.RemoteData,
+            required=False,
+            help="Folder of an interrupted run to continue.",
+        )
+        spec.inputs["metadata"]["options"]["parser_name"].default = "limsm.md"
+        spec.output("trajectory", valid_type=MolecularDynamicsData, help="The whole trajectory.")
+
+    @classmethod
+    def owned_fields(cls, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return file names; check that the potential knows every element."""
+        inputs["potential"].check_elements(inputs["structure"].get_symbols_set())
+        return {"potential_file": "potential.model", "structure_file": "structure.extxyz"}
+
+    def prepare_files(self, folder: Folder, calcinfo: CalcInfo) -> None:
+        """Write the structure, copy the potential and what a restart needs."""
+        write_structure(folder, self.inputs.structure, "structure.extxyz")
+        potential = self.inputs.potential
+        self.copy_file(calcinfo, potential, potential.filename, "potential.model")
+        if (parent := self.inputs.get("parent_folder")) is not None:
+            path = parent.get_remote_path()
+            calcinfo.remote_copy_list += [
+                (parent.computer.uuid, f"{path}/{name}", ".") for name in _RESTART_FILES
+            ]
+        calcinfo.retrieve_temporary_list.append("trajectory.h5")

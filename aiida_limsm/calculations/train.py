@@ -1,0 +1,76 @@
+"""CalcJob ``limsm.train``: fine-tune or train a MACE potential on a reference dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiida import orm
+from aiida.common import CalcInfo
+from aiida.common.folders import Folder
+from aiida.engine import CalcJobProcessSpec
+
+from aiida_limsm.compute.inputs import TrainInput
+from aiida_limsm.data.dataset import ReferenceDatasetData
+from aiida_limsm.data.potential import PotentialData
+
+from .base import LimsmCalculation
+
+#: What a restarted training needs of the folder that it continues.
+_RESTART_FILES = ("checkpoints", "results", "logs")
+
+
+class MaceTrainCalculation(LimsmCalculation):
+    """Runs ``limsm train``, which drives ``mace_run_train``."""
+
+    JOB_NAME = "train"
+    INPUT_MODEL = TrainInput
+    NODES = ("dataset",)
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:
+        """Declare inputs, outputs and files."""
+        super().define(spec)
+        spec.input("dataset", valid_type=ReferenceDatasetData, help="Labelled frames, split.")
+        spec.input(
+            "foundation",
+            valid_type=PotentialData,
+            required=False,
+            help="The model to fine-tune; without it a model is trained from scratch.",
+        )
+        spec.input(
+            "parent_folder",
+            valid_type=orm.RemoteData,
+            required=False,
+            help="Folder of an interrupted training to continue.",
+        )
+        spec.inputs["metadata"]["options"]["parser_name"].default = "limsm.train"
+        spec.output("potential", valid_type=PotentialData, help="The trained model.")
+
+    @classmethod
+    def owned_fields(cls, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return file names and E0s; check that the foundation knows every element."""
+        dataset = inputs["dataset"]
+        foundation = inputs.get("foundation")
+        if foundation is not None:
+            foundation.check_elements(dataset.elements)
+        return {
+            "foundation_file": "foundation.model" if foundation is not None else None,
+            "train_file": "train.xyz",
+            "valid_file": "valid.xyz",
+            "e0s_ev": dataset.e0s_ev,
+        }
+
+    def prepare_files(self, folder: Folder, calcinfo: CalcInfo) -> None:
+        """Copy the training and validation frames and the foundation; never the test frames."""
+        for split in ("train", "valid"):
+            self.copy_file(calcinfo, self.inputs.dataset, f"{split}.xyz", f"{split}.xyz")
+        if (foundation := self.inputs.get("foundation")) is not None:
+            self.copy_file(calcinfo, foundation, foundation.filename, "foundation.model")
+        if (parent := self.inputs.get("parent_folder")) is not None:
+            path = parent.get_remote_path()
+            calcinfo.remote_copy_list += [
+                (parent.computer.uuid, f"{path}/{name}", ".") for name in _RESTART_FILES
+            ]
+        calcinfo.retrieve_temporary_list.append("potential.model")
+        calcinfo.retrieve_list.append("mace_run_train.log")
