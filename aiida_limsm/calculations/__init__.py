@@ -1,1 +1,1 @@
-"""."""
+"""CalcJobs (one per `limsm` job) and calcfunctions."""

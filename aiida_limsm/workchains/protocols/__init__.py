@@ -1,1 +1,1 @@
-"""."""
+"""One YAML of input protocols per workchain."""

@@ -1,0 +1,12 @@
+"""Calcfunctions on crystal structures."""
+
+from __future__ import annotations
+
+from aiida import orm
+from aiida.engine import calcfunction
+
+
+@calcfunction
+def make_supercell(structure: orm.StructureData, repetitions: orm.List) -> orm.StructureData:
+    """Repeat a structure along its three axes."""
+    return orm.StructureData(ase=structure.get_ase().repeat(repetitions.get_list()))

@@ -1,0 +1,59 @@
+"""Restart logic shared by the workchains around one restartable ``limsm`` job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+from aiida.common import AttributeDict
+from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, process_handler
+
+from aiida_limsm.calculations.base import EXIT_CODES
+from aiida_limsm.compute.base import Status
+
+from ._protocol import LimsmProtocolMixin
+
+
+class LimsmRestartWorkChain(LimsmProtocolMixin, BaseRestartWorkChain):
+    """Continues a job from its folder as long as it stops for want of time.
+
+    A subclass exposes the inputs of its ``_process_class`` in the namespace ``JOB_NAMESPACE``.
+    """
+
+    JOB_NAMESPACE: str
+
+    def setup(self) -> None:
+        """Collect the inputs of the first job."""
+        super().setup()
+        self.ctx.inputs = AttributeDict(
+            self.exposed_inputs(self._process_class, self.JOB_NAMESPACE)
+        )
+
+    @process_handler(priority=500)
+    def handle_out_of_walltime(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Continue a job that stopped itself; its folder holds the checkpoint."""
+        if calculation.exit_status != EXIT_CODES[Status.OUT_OF_WALLTIME]:
+            return None
+        self.ctx.inputs.parent_folder = calculation.outputs.remote_folder
+        self.report(f"{calculation.process_label}<{calculation.pk}> ran out of time: continuing it")
+        return ProcessHandlerReport(True)
+
+    @process_handler(priority=400)
+    def handle_unrecoverable(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Stop at once where trying again cannot help, with the job's own words."""
+        status = calculation.exit_status
+        if calculation.is_finished_ok or status is None or not 310 <= status < 400:
+            return None
+        self.report(f"{calculation.process_label}<{calculation.pk}>: {calculation.exit_message}")
+        self._attach_what_there_is(calculation)
+        return ProcessHandlerReport(
+            True,
+            self.exit_codes.ERROR_JOB_FAILED.format(
+                label=calculation.process_label, pk=calculation.pk, reason=calculation.exit_message
+            ),
+        )
+
+    def _attach_what_there_is(self, calculation: orm.CalcJobNode) -> None:
+        """Expose outputs of a failed job too: nothing computed is lost."""
+        outputs: dict[str, Any] = self.exposed_outputs(calculation, self._process_class)
+        self.out_many(outputs)

@@ -1,0 +1,76 @@
+"""MarkovWorkChain: trajectories → sites → Markov state model → diffusion tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiida import orm
+from aiida.engine import ProcessSpec, while_
+
+from aiida_limsm.calculations.markov import MarkovCalculation
+from aiida_limsm.data.trajectory import MolecularDynamicsData
+
+from ._protocol import code_options, load_code
+from ._restart import LimsmRestartWorkChain
+
+
+class MarkovWorkChain(LimsmRestartWorkChain):
+    """The Markov analysis of the replicas of one system at one temperature."""
+
+    PROTOCOL_NAME = "markov"
+    JOB_NAMESPACE = "analyse"
+    _process_class = MarkovCalculation
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Declare inputs, outline and outputs."""
+        super().define(spec)
+        spec.expose_inputs(MarkovCalculation, namespace="analyse")
+        spec.outline(
+            cls.setup,
+            while_(cls.should_run_process)(cls.run_process, cls.inspect_process),
+            cls.results,
+        )
+        spec.expose_outputs(
+            MarkovCalculation,
+            include=("markov_model", "diffusion", "diffusion_msd", "output_parameters"),
+        )
+        spec.exit_code(310, "ERROR_JOB_FAILED", message="{label}<{pk}>: {reason}")
+
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        code: orm.AbstractCode | str,
+        sites: orm.StructureData | None = None,
+        trajectories: Mapping[str, MolecularDynamicsData] | None = None,
+        *,
+        protocol: str | None = None,
+        overrides: dict[str, Any] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> Any:
+        """Return a builder filled from a protocol.
+
+        Parameters
+        ----------
+        code
+            The ``limsm`` code (node or label).
+        sites
+            Structure whose mobile atoms mark every site.
+        trajectories
+            Replicas to count together, keyed by a name.
+        protocol, overrides, options
+            As for the other workchains.
+        """
+        code = load_code(code)
+        inputs = cls.get_protocol_inputs(protocol, overrides)
+        builder = cls.get_builder()
+        builder.analyse.code = code
+        builder.analyse.parameters = orm.Dict(inputs["analyse"])
+        builder.analyse.metadata = {"options": code_options(code, inputs["options"], options)}
+        if sites is not None:
+            builder.analyse.sites = sites
+        if trajectories is not None:
+            builder.analyse.trajectories = dict(trajectories)
+        builder.max_iterations = orm.Int(inputs["max_iterations"])
+        return builder

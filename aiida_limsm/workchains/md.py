@@ -1,0 +1,80 @@
+"""MolecularDynamicsWorkChain: MLFF MD, continued until the asked length."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+from aiida.engine import ProcessSpec, while_
+
+from aiida_limsm.calculations.md import MolecularDynamicsCalculation
+from aiida_limsm.data.potential import PotentialData
+
+from ._protocol import code_options, load_code
+from ._restart import LimsmRestartWorkChain
+
+
+class MolecularDynamicsWorkChain(LimsmRestartWorkChain):
+    """One trajectory of one cell at one temperature, whatever the queue's walltime."""
+
+    PROTOCOL_NAME = "md"
+    JOB_NAMESPACE = "md"
+    _process_class = MolecularDynamicsCalculation
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Declare inputs, outline and outputs."""
+        super().define(spec)
+        spec.expose_inputs(
+            MolecularDynamicsCalculation, namespace="md", exclude=("parent_folder",)
+        )
+        spec.outline(
+            cls.setup,
+            while_(cls.should_run_process)(cls.run_process, cls.inspect_process),
+            cls.results,
+        )
+        spec.expose_outputs(
+            MolecularDynamicsCalculation, include=("trajectory", "output_parameters")
+        )
+        spec.exit_code(310, "ERROR_JOB_FAILED", message="{label}<{pk}>: {reason}")
+
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        code: orm.AbstractCode | str,
+        structure: orm.StructureData | None = None,
+        potential: PotentialData | None = None,
+        *,
+        temperature_k: float | None = None,
+        protocol: str | None = None,
+        overrides: dict[str, Any] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> Any:
+        """Return a builder filled from a protocol.
+
+        Parameters
+        ----------
+        code
+            The ``limsm`` code (node or label).
+        structure, potential
+            The MD cell and the force field; may be set on the builder later.
+        temperature_k
+            Target temperature; the protocol's where None.
+        protocol, overrides, options
+            As for the other workchains.
+        """
+        code = load_code(code)
+        inputs = cls.get_protocol_inputs(protocol, overrides)
+        parameters = inputs["md"]
+        if temperature_k is not None:
+            parameters["temperature_k"] = temperature_k
+        builder = cls.get_builder()
+        builder.md.code = code
+        builder.md.parameters = orm.Dict(parameters)
+        builder.md.metadata = {"options": code_options(code, inputs["options"], options)}
+        if structure is not None:
+            builder.md.structure = structure
+        if potential is not None:
+            builder.md.potential = potential
+        builder.max_iterations = orm.Int(inputs["max_iterations"])
+        return builder
