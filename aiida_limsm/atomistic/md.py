@@ -90,7 +90,8 @@ class MdRun:
         self.atoms = atoms.copy()
         self.atoms.calc = calculator
         self._rng = np.random.default_rng(settings.seed)
-        self._framework = np.flatnonzero(self.atoms.symbols != settings.mobile_species)
+        symbols = np.array(self.atoms.get_chemical_symbols())
+        self._framework = np.flatnonzero(symbols != settings.mobile_species)
         if checkpoint is None:
             self.step = -settings.equilibration_steps
             self.statistics = RunningStatistics()

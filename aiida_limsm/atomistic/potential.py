@@ -6,8 +6,11 @@ files whose origin you trust.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +50,48 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def import_mace() -> None:
+    """Import mace, which must come before any other import of e3nn, without its chatter.
+
+    At import it prints about optional accelerators, which would break ``--json`` output, and
+    e3nn warns about the environment variable above.
+    """
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import mace.calculators  # noqa: F401
+
+
+def locate_model(source: str) -> Path:
+    """Return the file of a model given as a path or as the name of a published MACE-MP model.
+
+    A name is downloaded by MACE itself, into its own cache.
+
+    Raises
+    ------
+    ValueError
+        For a name that is neither, and when there is no network; says where to put the file.
+    """
+    path = Path(source).expanduser()
+    if path.is_file():
+        return path
+    import_mace()
+    from mace.calculators.foundations_models import download_mace_mp_checkpoint, mace_mp_names
+
+    names = [name for name in mace_mp_names if name]
+    if source not in names:
+        raise ValueError(
+            f"{source} is neither a file nor a published model ({', '.join(names)})"
+        )
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            return Path(download_mace_mp_checkpoint(source))
+    except Exception as error:
+        raise ValueError(
+            f"{source} cannot be downloaded here ({type(error).__name__}): fetch the model file on "
+            "a machine with a network and give its path instead"
+        ) from error
+
+
 def load_model(path: Path, device: str = "cpu") -> torch.nn.Module:
     """Load the module of a model file.
 
@@ -55,7 +100,7 @@ def load_model(path: Path, device: str = "cpu") -> torch.nn.Module:
     ValueError
         If the file is not a MACE model, or the device is not there; names the remedy.
     """
-    import mace  # noqa: F401  # before e3nn, which mace pins and patches
+    import_mace()
     import torch
 
     if device == "cuda" and not torch.cuda.is_available():
@@ -150,6 +195,7 @@ def load_calculator(
         For a file that is no MACE model, an unknown head, or a model with several heads and
         none chosen (MACE itself would pick one silently).
     """
+    import_mace()
     from mace.calculators import MACECalculator
 
     model: Any = load_model(path, device)

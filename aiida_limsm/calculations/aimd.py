@@ -98,6 +98,7 @@ def join_segments(
         cells=joined.pop("cells"),
         stepids=np.arange(frames),
         times=np.arange(frames) * time_step_fs / 1000.0,
+        pbc=nodes[f"trajectory_{keys[0]}"].pbc,
     )
     for name, value in joined.items():
         result.set_array(name, value)

@@ -1,1 +1,1 @@
-"""."""
+"""The `aiida-limsm` command and the `verdi data limsm` group."""

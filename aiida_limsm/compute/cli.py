@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import traceback
 from collections.abc import Callable
@@ -216,20 +217,29 @@ _add(
 
 
 @main.command()
-@click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("source", metavar="FILE|NAME")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def inspect(path: Path, as_json: bool) -> None:
-    """Describe a MACE model file. Loading a model runs code from it: only trusted files."""
+@click.option(
+    "--copy-to", type=click.Path(path_type=Path, dir_okay=False), help="Also copy the model here."
+)
+def inspect(source: str, as_json: bool, copy_to: Path | None) -> None:
+    """Describe a MACE model: a file, or a published name that MACE downloads.
+
+    Loading a model runs code from it: only trusted files.
+    """
     configure_threads(1)
+    from aiida_limsm.atomistic.potential import locate_model
+
     from .evaluate import inspect_potential
 
     try:
-        if not path.is_file():
-            raise JobError(Status.INVALID_INPUT, f"{path} does not exist")
+        path = locate_model(source)
         info = inspect_potential(path)
-    except JobError as error:
-        click.echo(f"limsm inspect: {error.message}", err=True)
+    except (JobError, ValueError) as error:
+        click.echo(f"limsm inspect: {error}", err=True)
         raise SystemExit(2) from None
+    if copy_to is not None:
+        shutil.copyfile(path, copy_to)
     if as_json:
         click.echo(info.model_dump_json())
         return

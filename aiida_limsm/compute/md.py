@@ -41,7 +41,7 @@ def run_md(job: MdInput, folder: Path, progress: Callable[[str], None] = print) 
     from aiida_limsm.atomistic.md import GuardTripped, MdRun, MdSettings
     from aiida_limsm.atomistic.md_state import Checkpoint
     from aiida_limsm.atomistic.potential import describe_model, load_calculator, require_elements
-    from aiida_limsm.trajectory.h5md import SegmentWriter, join_segments, truncate_segments
+    from aiida_limsm.trajectory.segments import SegmentWriter, join_segments, truncate_segments
 
     started = time.monotonic()
     potential_path = folder / job.potential_file

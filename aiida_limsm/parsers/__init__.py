@@ -1,1 +1,1 @@
-"""."""
+"""One parser per CalcJob."""

@@ -1,1 +1,1 @@
-"""."""
+"""Files that travel with the package: pseudopotentials and the demo foundation model."""

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from .transport import LithiumTransportWorkChain
 
 
+_CUTOFFS = ("ecutwfc", "ecutrho")
+
+
 def temperature_label(temperature_k: float) -> str:
     """Return a name that AiiDA accepts as a link label, such as ``T650K`` or ``T298_15K``."""
     return f"T{temperature_k:g}K".replace(".", "_")
@@ -80,9 +83,31 @@ def validate_transport(inputs: Any, _: Any) -> str | None:
                 inputs[port].get_list(),
                 inputs["supercell"].get_list(),
             )
+        _check_energy_zero(inputs)
     except ValueError as error:
         return str(error)
     return None
+
+
+def _check_energy_zero(inputs: Any) -> None:
+    """Refuse isolated atoms computed otherwise than the labels."""
+    labels = inputs.get("aimd", {}).get("base", {}).get("pw", {})
+    atoms = inputs.get("isolated_atoms", {})
+    atom_parameters = atoms.get("base", {}).get("pw", {}).get("parameters")
+    if "parameters" not in labels or atom_parameters is None:
+        return
+    ours, theirs = (
+        node.get_dict().get("SYSTEM", {}) for node in (labels["parameters"], atom_parameters)
+    )
+    for key in _CUTOFFS:
+        if ours.get(key) != theirs.get(key):
+            raise ValueError(
+                f"isolated_atoms: {key} is {theirs.get(key)}, the MD uses {ours.get(key)}: "
+                "energies relative to the atoms need equal cutoffs"
+            )
+    md5s = {kind: pseudo.md5 for kind, pseudo in labels.get("pseudos", {}).items()}
+    if {pseudo.md5 for pseudo in atoms.get("pseudos", {}).values()} != set(md5s.values()):
+        raise ValueError("isolated_atoms: the pseudopotentials are not those of the MD")
 
 
 def fill_builder(
@@ -151,9 +176,16 @@ def fill_builder(
     for key in ("structure", "temperature"):
         aimd.pop(key, None)
     builder.aimd = aimd
-    builder.isolated_atoms = IsolatedAtomsWorkChain.get_builder_from_protocol(
+    atoms = IsolatedAtomsWorkChain.get_builder_from_protocol(
         pw_code, structure, **common("isolated_atoms")
     )
+    # An energy zero is one only with the very cutoffs and pseudopotentials of the labels.
+    atoms.pseudos = dict(aimd.base.pw.pseudos)
+    parameters = atoms.base.pw.parameters.get_dict()
+    system = aimd.base.pw.parameters.get_dict()["SYSTEM"]
+    parameters["SYSTEM"].update({key: system[key] for key in _CUTOFFS})
+    atoms.base.pw.parameters = orm.Dict(parameters)
+    builder.isolated_atoms = atoms
     builder.finetune = FineTuneWorkChain.get_builder_from_protocol(limsm_code, **common("finetune"))
     builder.md = MolecularDynamicsWorkChain.get_builder_from_protocol(limsm_code, **common("md"))
     builder.markov = MarkovWorkChain.get_builder_from_protocol(limsm_code, **common("markov"))

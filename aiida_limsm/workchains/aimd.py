@@ -20,6 +20,19 @@ PwCalculation = CalculationFactory("quantumespresso.pw")
 _UNSAFE_HANDLERS = ("sanity_check_insufficient_bands",)
 
 
+def shifted_mesh(
+    structure: orm.StructureData, distance: float, offset: list[float]
+) -> orm.KpointsData:
+    """Return a mesh of at most ``distance`` (1/Å) between points, shifted by ``offset``.
+
+    Without symmetry a shifted mesh has half the inequivalent points of one through Γ.
+    """
+    kpoints = orm.KpointsData()
+    kpoints.set_cell_from_structure(structure)
+    kpoints.set_kpoints_mesh_from_density(distance, offset=offset)
+    return kpoints
+
+
 def _validate(inputs: Any, _: Any) -> str | None:
     if "steps" in inputs and inputs["steps"].value < 1:
         return "steps: ask for at least one MD step"
@@ -129,6 +142,10 @@ class AimdWorkChain(LimsmProtocolMixin, WorkChain):
         code = load_code(code)
         inputs = cls.get_protocol_inputs(protocol, overrides)
         base_inputs = inputs["base"]
+        if "kpoints_offset" in inputs:
+            base_inputs["kpoints"] = shifted_mesh(
+                structure, base_inputs["kpoints_distance"], inputs["kpoints_offset"]
+            )
         base = PwBaseWorkChain.get_builder_from_protocol(
             code,
             structure,

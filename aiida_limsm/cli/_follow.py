@@ -1,0 +1,78 @@
+"""Follow a transport study on the terminal until it ends."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+from aiida import orm
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from ._stages import StageState, read_stages
+
+_MARKS = {"waiting": " ", "running": "▸", "done": "✓", "failed": "✗"}
+_POLL_SECONDS = 2.0
+_HEARTBEAT_SECONDS = 20.0
+
+
+def clock(seconds: float | None) -> str:
+    """Return minutes and seconds, ``1:05``."""
+    return "" if seconds is None else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def stage_table(stages: list[StageState]) -> Table:
+    """Return the stages as a table."""
+    table = Table.grid(padding=(0, 1))
+    for stage in stages:
+        table.add_row(_MARKS[stage.state], stage.name, clock(stage.seconds), stage.detail)
+    return table
+
+
+def follow(node: orm.WorkChainNode, console: Console | None = None) -> None:
+    """Show the stages until the workchain has ended.
+
+    On a terminal the table is redrawn; otherwise a line is printed when a stage changes, and at
+    least every 20 s while one runs. Ctrl-C stops the looking, not the work.
+    """
+    console = console or Console()
+    try:
+        if sys.stdout.isatty():
+            with Live(console=console, refresh_per_second=2) as live:
+                while True:
+                    ended = node.is_terminated
+                    live.update(stage_table(read_stages(node)))
+                    if ended:
+                        return
+                    time.sleep(_POLL_SECONDS)
+        _follow_lines(node)
+    except KeyboardInterrupt:
+        click.echo(
+            f"\nThe work goes on in the daemon. Look again with:  aiida-limsm follow {node.pk}\n"
+            f"Stop it with:  verdi process kill {node.pk}"
+        )
+        raise SystemExit(130) from None
+
+
+def _follow_lines(node: orm.WorkChainNode) -> None:
+    shown: dict[str, str] = {}
+    spoke = time.monotonic()
+    while True:
+        ended = node.is_terminated
+        for stage in read_stages(node):
+            if stage.state == "waiting":
+                continue
+            changed = shown.get(stage.name) != stage.state
+            quiet = time.monotonic() - spoke > _HEARTBEAT_SECONDS
+            if changed or (stage.state == "running" and quiet):
+                shown[stage.name] = stage.state
+                spoke = time.monotonic()
+                click.echo(
+                    f"{_MARKS[stage.state]} {stage.name:<22} {clock(stage.seconds):>6}  "
+                    f"{stage.detail}"
+                )
+        if ended:
+            return
+        time.sleep(_POLL_SECONDS)

@@ -1,0 +1,149 @@
+"""Assign every unwrapped ion position to a site and a lattice cell, chunk by chunk."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from .kernels import advance
+from .neighbours import cell_heights, neighbour_list
+from .paths import SitePaths
+from .sites import SiteLattice
+
+__all__ = ["AssignmentRule", "SiteAssigner", "default_core_radius"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+AssignmentRule = Literal["nearest", "core"]
+
+CORE_RADIUS_CEILING = 0.7
+CORE_RADIUS_FRACTION = 0.6
+
+
+def default_core_radius(nearest: FloatArray) -> float:
+    """Return ``min(0.7 Å, 0.6 × half the smallest site-site distance)``.
+
+    0.7 Å was measured to remove recrossings at a vibration of 0.35-0.45 Å (D 1.02 × exact at a
+    lag of one frame, against 2.2 × by nearest site); the second bound keeps cores apart.
+    """
+    return min(CORE_RADIUS_CEILING, CORE_RADIUS_FRACTION * float(nearest.min()) / 2.0)
+
+
+class SiteAssigner:
+    """Streams positions and collects the site sequence of every ion.
+
+    Parameters
+    ----------
+    lattice
+        Sites; positions and lattice in one Cartesian frame.
+    n_ions
+        Number of ions followed.
+    rule
+        ``nearest``: the nearest site at every frame, exactly, in any cell. ``core``: an ion
+        keeps its site until it comes within ``core_radius`` of another one (hysteresis:
+        recrossings are not counted; Buchete & Hummer, J. Phys. Chem. B 112, 6057 (2008)).
+    core_radius
+        Å; None takes :func:`default_core_radius`. Must be less than half the smallest site-site
+        distance, so that cores do not overlap.
+
+    Notes
+    -----
+    With the core rule an ion is "unassigned" until it first comes inside a core; those frames
+    are given that first core's site, and counted in :attr:`unassigned_fraction`. An ion that
+    never enters a core stays where it was nearest.
+    """
+
+    def __init__(
+        self,
+        lattice: SiteLattice,
+        n_ions: int,
+        rule: AssignmentRule = "core",
+        core_radius: float | None = None,
+    ) -> None:
+        self.lattice = lattice
+        self.rule = rule
+        neighbours = neighbour_list(lattice.cell, lattice.positions)
+        self.core_radius: float | None = None
+        if rule == "core":
+            half = float(neighbours.nearest.min()) / 2.0
+            radius = core_radius or default_core_radius(neighbours.nearest)
+            if radius >= half:
+                raise ValueError(
+                    f"core radius {radius:.3g} Å must be below half the smallest distance "
+                    f"between sites ({half:.3g} Å)"
+                )
+            self.core_radius = radius
+        self.neighbours = neighbours
+        self.n_frames = 0
+        self._unsettled = 0
+        self._n_ions = n_ions
+        self._site = np.zeros(n_ions, dtype=np.int64)
+        self._image = np.zeros((n_ions, 3), dtype=np.int64)
+        self._anchor = np.zeros((n_ions, 3))
+        self._limit2 = np.full(n_ions, -1.0)
+        self._settled = np.zeros(n_ions, dtype=np.uint8)
+        self._first_site = np.zeros(n_ions, dtype=np.int64)
+        self._first_image = np.zeros((n_ions, 3), dtype=np.int64)
+        #: per site: frames, sums of displacement x, y, z and of its square
+        self.moments = np.zeros((lattice.n_sites, 5))
+        self._events: list[tuple[IntArray, IntArray, IntArray, IntArray]] = []
+
+    def add(self, positions: FloatArray) -> None:
+        """Take the next frames, shape (n_frames, n_ions, 3), Å, unwrapped."""
+        x = np.ascontiguousarray(positions, dtype=np.float64)
+        if x.ndim != 3 or x.shape[1:] != (self._n_ions, 3):
+            raise ValueError(f"expected positions of {self._n_ions} ions, got shape {x.shape}")
+        if not np.isfinite(x).all():
+            raise ValueError("positions are not finite")
+        room = x.shape[0] * x.shape[1]  # untouched pages of np.empty cost no memory
+        frames = np.empty(room, dtype=np.int64)
+        ions = np.empty(room, dtype=np.int64)
+        sites = np.empty(room, dtype=np.int64)
+        images = np.empty((room, 3), dtype=np.int64)
+        neighbours, cell = self.neighbours, np.ascontiguousarray(self.lattice.cell)
+        events, unsettled = advance(
+            x, self.n_frames, self.core_radius or 0.0,
+            np.ascontiguousarray(self.lattice.positions), cell,
+            np.ascontiguousarray(np.linalg.inv(cell)), cell_heights(cell),
+            neighbours.cutoff, neighbours.first, neighbours.site, neighbours.image,
+            neighbours.vector, neighbours.distance, neighbours.nearest,
+            self._site, self._image, self._anchor, self._limit2, self._settled,
+            self._first_site, self._first_image, self.moments,
+            frames, ions, sites, images,
+        )  # fmt: skip
+        self.n_frames += x.shape[0]
+        self._unsettled += int(unsettled)
+        if events:
+            kept = slice(0, int(events))
+            self._events.append(
+                (frames[kept].copy(), ions[kept].copy(), sites[kept].copy(), images[kept].copy())
+            )
+
+    @property
+    def unassigned_fraction(self) -> float:
+        """Fraction of ion-frames before the ion's first visit to a core (core rule only)."""
+        return self._unsettled / max(self.n_frames * self._n_ions, 1)
+
+    def finish(self) -> SitePaths:
+        """Return the paths of all ions over the frames given so far."""
+        start_site = np.where(self._settled == 1, self._first_site, self._site)
+        start_image = np.where(self._settled[:, None] == 1, self._first_image, self._image)
+        every = np.arange(self._n_ions)
+        frames = [np.zeros(self._n_ions, dtype=np.int64), *(e[0] for e in self._events)]
+        ions = [every, *(e[1] for e in self._events)]
+        sites = [start_site, *(e[2] for e in self._events)]
+        images = [start_image, *(e[3] for e in self._events)]
+        ion = np.concatenate(ions)
+        frame = np.concatenate(frames)
+        order = np.lexsort((frame, ion))
+        first = np.zeros(self._n_ions + 1, dtype=np.int64)
+        np.cumsum(np.bincount(ion, minlength=self._n_ions), out=first[1:])
+        return SitePaths(
+            first_run=first,
+            start=frame[order],
+            site=np.concatenate(sites)[order],
+            image=np.concatenate(images)[order],
+            frames=np.full(self._n_ions, self.n_frames, dtype=np.int64),
+        )

@@ -1,0 +1,69 @@
+"""Which lag time: the shortest one at which D(τ) has reached its plateau."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["LagChoice", "choose_lag", "lag_grid"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class LagChoice:
+    """Index of the chosen lag, why, and whether D(τ) reached a plateau."""
+
+    index: int
+    reason: str
+    plateau: bool
+
+
+def lag_grid(frames: int, blocks: int, number: int) -> IntArray:
+    """Return up to ``number`` lags in frames, evenly spaced in logarithm.
+
+    The longest is half a time block: blocks of a bootstrap must be longer than the memory that
+    a lag introduces.
+    """
+    longest = max(frames // (2 * blocks), 1)
+    return np.unique(np.rint(np.geomspace(1, longest, number)).astype(np.int64))
+
+
+def choose_lag(lags_ps: FloatArray, values: FloatArray, samples: FloatArray) -> LagChoice:
+    """Choose the shortest lag that agrees with every longer one.
+
+    Two lags agree when their D differ by less than twice the error *of the difference* (both
+    are computed from the same bootstrap draws, so that common noise cancels), or by less than
+    half the statistical error of the shorter lag, which then covers the difference.
+
+    Parameters
+    ----------
+    lags_ps, values
+        D (any unit) at each lag, shape (n_lags,).
+    samples
+        Bootstrap samples of the same, shape (n_samples, n_lags).
+    """
+    n = len(lags_ps)
+    if n == 1:
+        return LagChoice(0, "only one lag fits into a time block", False)
+    if not (values > 0).any():
+        return LagChoice(0, "no ion moved: the shortest lag is as good as any", True)
+    spread = samples.std(axis=0, ddof=1)
+    for index in range(n - 1):
+        difference = np.abs(values[index + 1 :] - values[index])
+        paired = (samples[:, index + 1 :] - samples[:, index, None]).std(axis=0, ddof=1)
+        if (difference <= np.maximum(2 * paired, 0.5 * spread[index])).all():
+            if index >= n - 2 and n > 3:
+                break
+            return LagChoice(
+                index,
+                f"shortest lag whose D agrees with all longer lags up to {lags_ps[-1]:.4g} ps "
+                "within the errors",
+                True,
+            )
+    return LagChoice(
+        n - 1, f"D(τ) reaches no plateau up to {lags_ps[-1]:.4g} ps: longest lag taken", False
+    )

@@ -1,0 +1,239 @@
+"""The lattice of sites an ion can take, and how it tiles the simulation cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+
+from .neighbours import cell_heights, nearest_distances
+from .symmetry import wyckoff_orbits
+
+__all__ = ["SiteLattice"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+MAX_STRAIN = 0.04
+"""Largest strain (any component) by which a sites structure is stretched onto the MD cell."""
+
+MIN_SITE_DISTANCE = 0.5
+"""Two sites closer than this (Å) are taken for one site given twice."""
+
+
+@dataclass(frozen=True)
+class SiteLattice:
+    """Sites of one cell, repeated over the infinite lattice.
+
+    Site ``s`` in cell ``R`` (three integers) lies at ``positions[s] + R @ cell``. A supercell of
+    the simulation needs no more sites than the primitive cell.
+
+    Attributes
+    ----------
+    cell
+        Cell vectors as rows, shape (3, 3), Å.
+    positions
+        Cartesian positions of the sites, shape (n_sites, 3), Å, inside the cell.
+    labels
+        One name for each site: Li1, Li2, ….
+    orbits
+        Wyckoff label of each site, such as ``8c``.
+    multiplicities
+        Wyckoff multiplicity (conventional cell) of each site.
+    framework_positions, framework_numbers
+        The other atoms of the sites structure, Å and atomic numbers; may be empty.
+    """
+
+    cell: FloatArray
+    positions: FloatArray
+    labels: tuple[str, ...]
+    orbits: tuple[str, ...]
+    multiplicities: tuple[int, ...]
+    framework_positions: FloatArray
+    framework_numbers: IntArray
+
+    @classmethod
+    def from_structure(
+        cls,
+        cell: npt.ArrayLike,
+        scaled_positions: npt.ArrayLike,
+        numbers: npt.ArrayLike,
+        mobile_number: int,
+        symbol: str = "S",
+    ) -> SiteLattice:
+        """Make the lattice from a structure whose mobile-species atoms mark the sites.
+
+        Parameters
+        ----------
+        cell
+            Rows are the cell vectors, Å; any orientation, right- or left-handed.
+        scaled_positions
+            Shape (n_atoms, 3).
+        numbers
+            Atomic numbers, shape (n_atoms,).
+        mobile_number
+            Atomic number of the mobile species.
+        symbol
+            Prefix of the site labels.
+
+        Raises
+        ------
+        ValueError
+            No site, a flat cell, or two sites on one place.
+        """
+        rows = np.array(cell, dtype=np.float64).reshape(3, 3)
+        scaled = np.array(scaled_positions, dtype=np.float64).reshape(-1, 3) % 1.0
+        scaled[scaled >= 1.0] = 0.0  # -1e-17 % 1 is 1.0
+        species = np.array(numbers, dtype=np.int64)
+        if abs(np.linalg.det(rows)) < 1e-6:
+            raise ValueError("the sites structure has no three-dimensional cell")
+        mobile = species == mobile_number
+        if not mobile.any():
+            raise ValueError("the sites structure has no atom of the mobile species")
+        orbits, multiplicities = wyckoff_orbits(rows, scaled, species)
+        chosen = np.flatnonzero(mobile)
+        lattice = cls(
+            cell=rows,
+            positions=scaled[mobile] @ rows,
+            labels=tuple(f"{symbol}{index + 1}" for index in range(len(chosen))),
+            orbits=tuple(orbits[index] for index in chosen),
+            multiplicities=tuple(int(multiplicities[index]) for index in chosen),
+            framework_positions=scaled[~mobile] @ rows,
+            framework_numbers=species[~mobile],
+        )
+        lattice._refuse_doubled_sites()
+        return lattice
+
+    @property
+    def n_sites(self) -> int:
+        """Number of sites in the cell."""
+        return len(self.positions)
+
+    @property
+    def scaled_positions(self) -> FloatArray:
+        """Fractional positions of the sites, shape (n_sites, 3)."""
+        return self.positions @ np.linalg.inv(self.cell)
+
+    def jump_vectors(self, start: IntArray, end: IntArray, image: IntArray) -> FloatArray:
+        """Return ``r_end + image·cell − r_start`` in Å, shape (n, 3); never minimum-imaged."""
+        return self.positions[end] - self.positions[start] + image @ self.cell
+
+    def _refuse_doubled_sites(self) -> None:
+        nearest = nearest_distances(self.cell, self.positions)
+        worst = int(np.argmin(nearest))
+        if nearest[worst] < MIN_SITE_DISTANCE:
+            raise ValueError(
+                f"site {self.labels[worst]} has another site {nearest[worst]:.2f} Å away: "
+                "give every site once"
+            )
+
+    def supercell_matrix(self, md_cell: npt.ArrayLike, tolerance: float = MAX_STRAIN) -> IntArray:
+        """Return the integer matrix M with ``md_cell ≈ M @ cell`` (rows are vectors).
+
+        Raises
+        ------
+        ValueError
+            The cell does not tile the MD cell within ``tolerance`` (largest strain component),
+            or it does so only after a rotation.
+        """
+        target = np.asarray(md_cell, dtype=np.float64).reshape(3, 3)
+        matrix = np.rint(target @ np.linalg.inv(self.cell)).astype(np.int64)
+        if round(abs(np.linalg.det(matrix))) >= 1:
+            deformation = np.linalg.solve(matrix @ self.cell, target)
+            if np.abs(deformation - np.eye(3)).max() <= tolerance:
+                return matrix
+            stretch = deformation @ deformation.T
+            if np.abs(stretch - np.eye(3)).max() <= 2 * tolerance:
+                raise ValueError(_ROTATED)
+        if _tiles_after_rotation(self.cell, target, tolerance):
+            raise ValueError(_ROTATED)
+        raise ValueError(
+            "the cell of the sites structure does not tile the MD cell (strain above "
+            f"{tolerance:.0%}): give the sites in a cell of which the MD cell is a supercell, "
+            "for instance the unit cell the MD cell was built from, or the MD cell itself"
+        )
+
+    def matched_to(self, md_cell: npt.ArrayLike, tolerance: float = MAX_STRAIN) -> SiteLattice:
+        """Return the lattice strained so that ``M @ cell`` is the MD cell exactly.
+
+        See :meth:`supercell_matrix` for M and the errors raised.
+        """
+        target = np.asarray(md_cell, dtype=np.float64).reshape(3, 3)
+        matrix = self.supercell_matrix(target, tolerance)
+        cell = np.linalg.solve(matrix.astype(np.float64), target)
+        strain = np.linalg.solve(self.cell, cell)
+        return replace(
+            self,
+            cell=cell,
+            positions=self.positions @ strain,
+            framework_positions=self.framework_positions @ strain,
+        )
+
+    def expand(self, matrix: npt.ArrayLike) -> SiteLattice:
+        """Return the lattice whose cell is ``matrix @ cell``: every site its own state."""
+        supercell = np.asarray(matrix, dtype=np.int64).reshape(3, 3)
+        shifts = _translations(supercell) @ self.cell
+        cell = supercell @ self.cell
+        inverse = np.linalg.inv(cell)
+
+        def spread(points: FloatArray) -> FloatArray:
+            copies = (points[None, :, :] + shifts[:, None, :]).reshape(-1, 3) @ inverse
+            # a whole-number coordinate that came out as 1 − 1e-16 belongs to the other face
+            return (np.round(copies, 12) % 1.0) @ cell
+
+        repeats = len(shifts)
+        return SiteLattice(
+            cell=cell,
+            positions=spread(self.positions),
+            labels=tuple(f"{name}_{k + 1}" for k in range(repeats) for name in self.labels),
+            orbits=self.orbits * repeats,
+            multiplicities=self.multiplicities * repeats,
+            framework_positions=spread(self.framework_positions),
+            framework_numbers=np.tile(self.framework_numbers, repeats),
+        )
+
+
+_ROTATED = (
+    "the sites structure is rotated against the MD cell: write both in one Cartesian "
+    "orientation (for instance build the MD cell from the sites structure)"
+)
+
+
+def _translations(matrix: IntArray) -> IntArray:
+    """Return the |det M| lattice vectors inside the supercell, shape (|det M|, 3), sorted."""
+    corners = np.array(list(product((0, 1), repeat=3))) @ matrix
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    ranges = [np.arange(low[axis], high[axis] + 1) for axis in range(3)]
+    grid = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
+    determinant = round(float(np.linalg.det(matrix)))
+    adjugate = np.rint(np.linalg.inv(matrix) * determinant).astype(np.int64)
+    cells = np.floor_divide(grid @ adjugate, determinant)
+    return np.asarray(grid[(cells == 0).all(axis=1)], dtype=np.int64)
+
+
+def _tiles_after_rotation(cell: FloatArray, target: FloatArray, tolerance: float) -> bool:
+    """Tell whether some integer M gives ``M @ cell`` the lengths and angles of the target."""
+    metric = target @ target.T
+    lengths = np.sqrt(np.diag(metric))
+    reach = np.ceil(lengths.max() * (1 + tolerance) / cell_heights(cell)).astype(int)
+    if np.prod(2.0 * reach + 1) > 2e6:
+        return False
+    grid = np.stack(
+        np.meshgrid(*[np.arange(-r, r + 1) for r in reach], indexing="ij"), axis=-1
+    ).reshape(-1, 3)
+    vectors = grid @ cell
+    norms = np.linalg.norm(vectors, axis=1)
+    first, second, third = (
+        vectors[np.abs(norms - length) <= tolerance * length] for length in lengths
+    )
+    if min(len(first), len(second), len(third)) == 0 or len(second) * len(third) > 4e6:
+        return False
+    close_bc = np.abs(second @ third.T - metric[1, 2]) <= 2 * tolerance * lengths[1] * lengths[2]
+    for vector in first:
+        ab = np.abs(second @ vector - metric[0, 1]) <= 2 * tolerance * lengths[0] * lengths[1]
+        ac = np.abs(third @ vector - metric[0, 2]) <= 2 * tolerance * lengths[0] * lengths[2]
+        if (close_bc & ab[:, None] & ac[None, :]).any():
+            return True
+    return False

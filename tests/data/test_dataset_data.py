@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import ase.io
+import numpy as np
+import pytest
+from aiida.common.exceptions import ModificationNotAllowed, ValidationError
+from aiida.orm import load_node
+
+from aiida_limsm.data.dataset import ReferenceDatasetData
+
+E0S_EV = {"Li": -190.5, "Si": -110.25}
+SETTINGS = {"functional": "PBE", "ecutwfc_ry": 30.0, "k_points": [2, 2, 2]}
+
+Splits = Callable[..., dict[str, list[Any]]]
+Frames = Callable[..., list[Any]]
+
+
+def make(splits: dict[str, list[Any]], **changes: Any) -> ReferenceDatasetData:
+    return ReferenceDatasetData(
+        splits, changes.pop("e0s_ev", E0S_EV), changes.pop("dft_settings", SETTINGS), **changes
+    )
+
+
+def assert_same_frame(found: Any, given: Any) -> None:
+    assert found.get_chemical_symbols() == given.get_chemical_symbols()
+    np.testing.assert_array_equal(found.positions, given.positions)
+    np.testing.assert_array_equal(found.cell.array, given.cell.array)
+    np.testing.assert_array_equal(found.pbc, given.pbc)
+    np.testing.assert_array_equal(found.arrays["REF_forces"], given.arrays["REF_forces"])
+    np.testing.assert_array_equal(
+        found.info["REF_stress"], np.asarray(given.info["REF_stress"]).reshape(9)
+    )
+    for key in ("REF_energy", "source_index", "frame_index"):
+        assert found.info[key] == given.info[key]
+
+
+def test_frames_round_trip_to_the_last_bit(make_splits: Splits) -> None:
+    splits = make_splits()
+    node = load_node(make(splits).store().pk)
+    for split, frames in splits.items():
+        found = node.get_frames(split)
+        assert len(found) == len(frames)
+        for atoms, given in zip(found, frames, strict=True):
+            assert_same_frame(atoms, given)
+        assert node.frame_ids(split) == [(0, atoms.info["frame_index"]) for atoms in frames]
+    assert_same_frame(node.to_ase("valid", -1), splits["valid"][-1])
+    with pytest.raises(IndexError, match="'valid' has 2 frames, no frame 5"):
+        node.to_ase("valid", 5)
+    with pytest.raises(ValueError, match="no split 'validation'"):
+        node.get_frames("validation")
+
+
+def test_attributes(make_splits: Splits) -> None:
+    node = make(make_splits(), sources=["t600"])
+    assert node.counts == {"train": 4, "valid": 2, "test": 3}
+    assert node.splits == ("train", "valid", "test")
+    assert node.elements == ("Li", "Si")
+    assert node.formulas == {"Li3Si": 9}
+    assert node.has_stress
+    assert node.e0s_ev == E0S_EV
+    assert node.dft_settings == SETTINGS
+    assert node.sources == ("t600",)
+    assert node.frames_per_source == {0: {"train": 4, "valid": 2, "test": 3}}
+    assert "train 4, valid 2, test 3" in node.summary()
+    assert node.headline() == "Li3Si: 4 train, 2 valid, 3 test frames"
+
+
+def test_equal_content_is_equal_hash(make_splits: Splits) -> None:
+    splits = make_splits()
+    copies = make(splits).store(), make(make_splits()).store()
+    read_back = {split: copies[0].get_frames(split) for split in splits}
+    again = make(read_back, e0s_ev=dict(reversed(E0S_EV.items()))).store()
+    hashes = {node.base.caching.get_hash() for node in (*copies, again)}
+    assert len(hashes) == 1
+    splits["train"][0].positions[0, 0] = np.nextafter(splits["train"][0].positions[0, 0], 10.0)
+    assert make(splits).store().base.caching.get_hash() not in hashes
+
+
+def test_immutable_after_store(make_splits: Splits) -> None:
+    node = make(make_splits()).store()
+    with pytest.raises(ModificationNotAllowed):
+        node.base.repository.put_object_from_bytes(b"", "train.xyz")
+
+
+def test_ase_and_mace_read_the_files(make_splits: Splits) -> None:
+    splits = make_splits()
+    node = make(splits)
+    with node.open_split("train") as handle:
+        text = handle.read()
+    atoms = ase.io.read(io.StringIO(text), index=0, format="extxyz")
+    given = splits["train"][0]
+    assert atoms.calc is None
+    # As mace.data.utils.config_from_atoms picks them (MACE's default keys):
+    assert atoms.info["REF_energy"] == given.info["REF_energy"]
+    assert atoms.info["REF_stress"].shape == (9,)
+    np.testing.assert_array_equal(atoms.arrays["REF_forces"], given.arrays["REF_forces"])
+
+
+def test_mace_accepts_the_frames(make_splits: Splits, tmp_path: Any) -> None:
+    utils = pytest.importorskip("mace.data.utils")
+    voigt_to_matrix = pytest.importorskip("mace.tools.torch_tools").voigt_to_matrix
+    torch = pytest.importorskip("torch")
+    splits = make_splits()
+    path = tmp_path / "train.xyz"
+    with make(splits).open_split("train") as handle:
+        path.write_text(handle.read())
+    _, configs = utils.load_from_xyz(str(path), utils.KeySpecification.from_defaults())
+    assert len(configs) == 4
+    for config, given in zip(configs, splits["train"], strict=True):
+        assert config.properties["energy"] == given.info["REF_energy"]
+        np.testing.assert_array_equal(config.properties["forces"], given.arrays["REF_forces"])
+        stress = voigt_to_matrix(torch.tensor(config.properties["stress"]))
+        np.testing.assert_array_equal(stress, np.reshape(given.info["REF_stress"], (3, 3)))
+        assert config.property_weights["stress"] == 1.0
+
+
+def test_stress_may_be_a_matrix_or_missing(make_splits: Splits) -> None:
+    splits = make_splits()
+    matrix = np.reshape(splits["train"][0].info["REF_stress"], (3, 3))
+    splits["train"][0].info["REF_stress"] = matrix
+    assert_same_frame(make(splits).to_ase("train", 0), splits["train"][0])
+    del splits["test"][0].info["REF_stress"]
+    node = make(splits)
+    assert not node.has_stress
+    assert "REF_stress" not in node.to_ase("test", 0).info
+
+
+def test_known_text_keys_are_kept_and_others_dropped(make_splits: Splits) -> None:
+    splits = make_splits()
+    splits["train"][0].info.update(config_type="aimd", head="pbe", note="made on a Monday")
+    found = make(splits).to_ase("train", 0).info
+    assert (found["config_type"], found["head"]) == ("aimd", "pbe")
+    assert "note" not in found
+
+
+def test_empty_splits_only_when_said(make_splits: Splits) -> None:
+    splits = make_splits()
+    splits["test"] = []
+    with pytest.raises(ValueError, match=r"test: has no frames: give some, or say allow_empty"):
+        make(splits)
+    node = make(splits, allow_empty=("test",)).store()
+    assert node.splits == ("train", "valid")
+    assert node.get_frames("test") == []
+    assert node.statistics()["test"].frames == 0
+    with pytest.raises(ValueError, match="train: has no frames"):
+        make({"valid": splits["valid"]}, allow_empty=("test", "train"))
+    with pytest.raises(ValueError, match="no split 'validation'"):
+        make({**splits, "validation": []})
+
+
+def _no_energy(atoms: Any) -> None:
+    del atoms.info["REF_energy"]
+
+
+def _energy_nan(atoms: Any) -> None:
+    atoms.info["REF_energy"] = float("nan")
+
+
+def _no_forces(atoms: Any) -> None:
+    del atoms.arrays["REF_forces"]
+
+
+def _forces_inf(atoms: Any) -> None:
+    atoms.arrays["REF_forces"][2, 1] = np.inf
+
+
+def _forces_shape(atoms: Any) -> None:
+    atoms.arrays["REF_forces"] = np.zeros((4, 2))
+
+
+def _stress_voigt(atoms: Any) -> None:
+    atoms.info["REF_stress"] = np.zeros(6)
+
+
+def _no_source(atoms: Any) -> None:
+    del atoms.info["source_index"]
+
+
+def _frame_index_text(atoms: Any) -> None:
+    atoms.info["frame_index"] = "first"
+
+
+def _head_is_a_number(atoms: Any) -> None:
+    atoms.info["head"] = "12"
+
+
+def _head_is_a_number_in_words(atoms: Any) -> None:
+    atoms.info["head"] = "1e5"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_no_energy, r"no number in info\['REF_energy'\]"),
+        (_energy_nan, r"info\['REF_energy'\] is nan"),
+        (_no_forces, r"no arrays\['REF_forces'\]"),
+        (_forces_inf, "not finite"),
+        (_forces_shape, r"has shape \(4, 2\), not \(4, 3\)"),
+        (_stress_voigt, r"has shape \(6,\)"),
+        (_no_source, r"info\['source_index'\] must be a whole number"),
+        (_frame_index_text, r"info\['frame_index'\] must be a whole number"),
+        (_head_is_a_number, r"info\['head'\] must be one word"),
+        (_head_is_a_number_in_words, r"info\['head'\] must be one word"),
+    ],
+)
+def test_wrong_frame_is_refused(make_splits: Splits, spoil: Any, message: str) -> None:
+    splits = make_splits()
+    spoil(splits["valid"][1])
+    with pytest.raises(ValueError, match=rf"^valid, frame 1: .*{message}") as error:
+        make(splits)
+    assert "\n" not in str(error.value)
+
+
+def test_a_frame_in_two_splits_is_refused(make_splits: Splits) -> None:
+    splits = make_splits()
+    splits["test"][2] = splits["train"][1]
+    with pytest.raises(ValueError, match=r"^test, frame 2: frame 1 of source 0 is already in 'tr"):
+        make(splits)
+
+
+def test_missing_e0_is_refused(make_splits: Splits) -> None:
+    with pytest.raises(ValueError, match="no isolated-atom energy for Si"):
+        make(make_splits(), e0s_ev={"Li": -1.0})
+    with pytest.raises(ValueError, match="not a finite number for Si"):
+        make(make_splits(), e0s_ev={"Li": -1.0, "Si": float("inf")})
+
+
+def test_unnamed_source_is_refused(make_splits: Splits) -> None:
+    with pytest.raises(ValueError, match="source_index 2, but only 1 sources"):
+        make(make_splits(source=2), sources=["t600"])
+
+
+def test_changed_file_is_refused(make_splits: Splits) -> None:
+    node = make(make_splits())
+    node.base.repository.put_object_from_bytes(b"", "valid.xyz")
+    with pytest.raises(ValidationError, match=r"'valid\.xyz' has sha256"):
+        node.store()
+    node = make(make_splits())
+    node.base.repository.put_object_from_bytes(b"", "notes.txt")
+    with pytest.raises(ValidationError, match="the repository must hold"):
+        node.store()
+
+
+def test_statistics(make_splits: Splits) -> None:
+    splits = make_splits()
+    found = make(splits).statistics()["train"]
+    forces = np.concatenate([atoms.arrays["REF_forces"] for atoms in splits["train"]])
+    energies = [
+        (atoms.info["REF_energy"] - 3 * E0S_EV["Li"] - E0S_EV["Si"]) / 4
+        for atoms in splits["train"]
+    ]
+    assert (found.frames, found.atoms) == (4, 16)
+    assert found.rms_force_ev_per_angstrom == pytest.approx(np.sqrt((forces**2).mean()))
+    assert found.max_force_ev_per_angstrom == pytest.approx(np.linalg.norm(forces, axis=1).max())
+    assert found.mean_energy_ev_per_atom == pytest.approx(np.mean(energies))
+    assert found.std_energy_ev_per_atom == pytest.approx(np.std(energies))
