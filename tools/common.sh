@@ -14,7 +14,7 @@ export PYTHONNOUSERSITE=1
 export MPLCONFIGDIR=$state/cache/matplotlib NUMBA_CACHE_DIR=$state/cache/numba XDG_CACHE_HOME=$state/cache
 export AIIDA_PATH=${LIMSM_AIIDA_PATH:-$state/aiida}
 # A wrapper that the set-up made counts as installed, but a pw.x of the user's own goes first.
-export PATH=$PATH:$state/bin
+[[ $PATH == *":$state/bin" ]] || export PATH=$PATH:$state/bin
 # A PYTHONPATH or PYTHONHOME meant for another Python breaks this one's imports.
 unset PYTHONPATH PYTHONHOME
 
@@ -66,8 +66,12 @@ lock() { # one set-up at a time; a lock whose process is gone is taken over
         rm -rf "$state/setup.lock"
     done
     echo $$ >"$state/setup.lock/pid"
-    trap 'rm -rf "$state/setup.lock"' EXIT
+    trap unlock EXIT
     trap 'exit 130' INT TERM
+}
+
+unlock() { # only a lock of our own
+    [[ $(cat "$state/setup.lock/pid" 2>/dev/null || true) != "$$" ]] || rm -rf "$state/setup.lock"
 }
 
 python_at_least_usable() { # is this command a CPython that can run the project and make a venv?

@@ -95,6 +95,6 @@ LIMSM_TORCH_INDEX=URL, or accept any build with LIMSM_TORCH_INDEX=none" install_
     step "$title" "read the log" install_package
     fingerprint >"$stamps/$what.new"
     mv "$stamps/$what.new" "$stamps/$what"
-    rm -rf "$state/setup.lock"
+    unlock
 fi
 "$root/tools/quantum_espresso.sh"

@@ -52,18 +52,10 @@ def demo_foundation() -> PotentialData:
         )
 
 
-def stored_structure(atoms: Any, label: str) -> orm.StructureData:
-    """Return a StructureData of these atoms, reusing an equal one so that the cache can hit."""
-    node = orm.StructureData(ase=atoms)
-    node.label = label
-    for known in orm.QueryBuilder().append(orm.StructureData, filters={"label": label}).all(flat=True):
-        if known.base.caching.compute_hash() == node.base.caching.compute_hash():
-            return known
-    return node.store()
-
-
 def demo_structures() -> tuple[orm.StructureData, orm.StructureData]:
     """Return the crystal (one Li missing) and the fully occupied one that marks the sites."""
     from aiida_limsm.atomistic.crystals import li3si, li11si4
 
-    return stored_structure(li11si4(), "Li11Si4"), stored_structure(li3si(), "Li3Si sites")
+    structure, sites = orm.StructureData(ase=li11si4()), orm.StructureData(ase=li3si())
+    structure.label, sites.label = "Li11Si4", "Li3Si, the sites"
+    return structure, sites

@@ -47,7 +47,8 @@ def _line(node: ChainNode) -> str:
 
 def _calculations_table(records: Iterable[PwRecord]) -> Table:
     records = list(records)
-    table = Table(title=f"{len(records)} pw.x calculations", title_justify="left")
+    plural = "" if len(records) == 1 else "s"
+    table = Table(title=f"{len(records)} pw.x calculation{plural}", title_justify="left")
     for name in ("PK", "role", "label", "cell", "functional", "cutoffs (Ry)", "k-points"):
         table.add_column(name)
     for name in ("frames", "used"):

@@ -22,15 +22,34 @@ NODE_TYPES = {
     "markov": "limsm.markov_model",
     "diffusion": "limsm.diffusion",
 }
-_ANY_TYPE = tuple(f"aiida.data:{entry_point}" for entry_point in NODE_TYPES.values())
+
+
+class _LimsmNode(types.DataParamType):
+    """A node of ours by PK, UUID or label; says what a wrong node is instead of "not found"."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__()
+        self.names = names
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from aiida.plugins import DataFactory
+
+        node = super().convert(value, param, ctx)
+        classes = tuple(DataFactory(NODE_TYPES[name]) for name in self.names)
+        if isinstance(node, classes):
+            return node
+        found = f"PK {node.pk} is of type {type(node).__name__}"
+        if any(isinstance(node, DataFactory(point)) for point in NODE_TYPES.values()):
+            remedy = f"try `verdi data limsm show {node.pk}`"
+        else:
+            remedy = "see `verdi data limsm list`"
+        wanted = classes[0].__name__ if len(classes) == 1 else "node of aiida-limsm"
+        return self.fail(f"{found}, not a {wanted}: {remedy}", param, ctx)
 
 
 def _datum(*names: str) -> Callable[..., Any]:
-    """Return a click argument that takes one node of the named types, by PK, UUID or label."""
-    sub_classes = tuple(f"aiida.data:{NODE_TYPES[name]}" for name in names) or _ANY_TYPE
-    argument: Callable[..., Any] = arguments.DATUM(
-        type=types.DataParamType(sub_classes=sub_classes)
-    )
+    """Return a click argument that takes one node of the named types, of any type without."""
+    argument: Callable[..., Any] = arguments.DATUM(type=_LimsmNode(*(names or NODE_TYPES)))
     return argument
 
 

@@ -104,7 +104,7 @@ def ensure_computer(work_dir: Path, label: str = COMPUTER_LABEL) -> Outcome:
 
 
 def program_folders(aiida_path: Path | None = None) -> tuple[Path, ...]:
-    """Return where to look for programs besides PATH.
+    """Return where to look for programs before PATH.
 
     These are the folders that ``make setup`` fills: beside the AiiDA folder, and in the checkout
     that this virtual environment belongs to.
@@ -120,7 +120,8 @@ def find_program(name: str, folders: Sequence[Path] = ()) -> Path | None:
     if name == "limsm":
         own = Path(sys.prefix) / "bin" / name
         return own if os.access(own, os.X_OK) else None
-    search = os.pathsep.join([os.environ.get("PATH", os.defpath), *map(str, folders)])
+    # The folders first: `make setup` fills them only where what is on PATH does not work.
+    search = os.pathsep.join([*map(str, folders), os.environ.get("PATH", os.defpath)])
     found = shutil.which(name, path=search)
     # Not resolved: a link such as /usr/bin/pw.x outlives the version it points to.
     return None if found is None else Path(found).absolute()
@@ -140,7 +141,7 @@ def ensure_codes(
     computer_label
         The computer they run on.
     folders
-        Where to look for programs besides PATH.
+        Where to look for programs before PATH.
     specs
         The programs.
     """

@@ -82,10 +82,10 @@ def _run(
 ) -> AnalyseResults:
     head = trajectories[0]
     warnings: list[str] = []
-    lattice, supercell = _sites(job, folder, head.cell)
-    pooled = lattice
+    pooled, supercell = _sites(job, folder, head.cell)
+    lattice = pooled
     if job.pool == "none":
-        lattice = lattice.expand(supercell)
+        lattice = pooled.expand(supercell)
         supercell = np.eye(3, dtype=np.int64)
     _check_alike(trajectories)
     from ase.data import atomic_masses, atomic_numbers
@@ -180,6 +180,7 @@ def _sites(
     job: AnalyseInput, folder: Path, md_cell: FloatArray
 ) -> tuple[SiteLattice, npt.NDArray[np.int64]]:
     """Read the sites structure and fit it to the MD cell."""
+    from ase import Atoms
     from ase.data import atomic_numbers
     from ase.io import read
 
@@ -190,17 +191,18 @@ def _sites(
         raise JobError(
             Status.INVALID_INPUT, f"sites_file: {job.sites_file} cannot be read: {error}"
         ) from error
+    assert isinstance(atoms, Atoms)  # one frame asked
     if job.mobile_species not in atomic_numbers:
-        raise JobError(
-            Status.INVALID_INPUT, f"mobile_species: {job.mobile_species} is no element"
-        )
+        raise JobError(Status.INVALID_INPUT, f"mobile_species: {job.mobile_species} is no element")
     lattice = SiteLattice.from_structure(
         atoms.cell.array,
-        atoms.get_scaled_positions(),
+        atoms.positions @ np.linalg.inv(atoms.cell.array),
         atoms.numbers,
         atomic_numbers[job.mobile_species],
         symbol=job.mobile_species,
     )
+    if job.pool == "translations":
+        lattice = lattice.primitive()
     return lattice.matched_to(md_cell), lattice.supercell_matrix(md_cell)
 
 
@@ -272,7 +274,9 @@ def _quality_warnings(found: Analysis, lattice: SiteLattice) -> list[str]:
     occupancy = found.sites.occupancy
     if (occupancy > 1.05).any():
         worst = int(np.argmax(occupancy))
-        warnings.append(f"site {lattice.labels[worst]} holds {occupancy[worst]:.2f} ions on average")
+        warnings.append(
+            f"site {lattice.labels[worst]} holds {occupancy[worst]:.2f} ions on average"
+        )
     return warnings
 
 

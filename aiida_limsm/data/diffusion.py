@@ -60,6 +60,10 @@ class DiffusionData(Data):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
+        # A trajectory of another program may lack them: say so, not "float() argument must be".
+        for name, value in (("temperature_k", temperature_k), ("cell_angstrom", cell_angstrom)):
+            if value is None:
+                raise ValueError(f"{name}: is unknown; D means nothing without it")
         cell = np.asarray(cell_angstrom, dtype=float)
         self.base.attributes.set_many(
             {

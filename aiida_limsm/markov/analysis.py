@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from .arrays import FloatArray, IntArray
 from .assignment import AssignmentRule, SiteAssigner
 from .curves import Curves
 from .errors import Diffusion, jump_bound, summarise
@@ -16,13 +16,10 @@ from .fitting import fit_with_errors, scan_lags
 from .lags import choose_lag, lag_grid
 from .model import MarkovModel
 from .msd import MsdCurves, add_group, curve_with_error, msd_tensor, plan_msd
-from .paths import JumpTable, SitePaths, jump_table
+from .paths import JumpTable, SitePaths, jump_table, unseen_share
 from .sites import SiteLattice
 
 __all__ = ["Analysis", "FrameSource", "Settings", "SiteStatistics", "analyse"]
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 class FrameSource(Protocol):
@@ -122,10 +119,11 @@ def analyse(
 
     blocks = max(1, min(settings.time_blocks, frames // 4))
     lags = lag_grid(frames, blocks, settings.number_of_lags)
+    lags_ps = np.asarray(lags * interval, dtype=np.float64)
     scan, scan_samples = scan_lags(
         paths, lattice, lags, blocks, interval, settings.bootstrap_samples, settings.seed
     )
-    choice = choose_lag(lags * interval, scan, scan_samples)
+    choice = choose_lag(lags_ps, scan, scan_samples)
     lag, reason = int(lags[choice.index]), choice.reason
     if settings.lag_ps is not None:
         lag, reason = max(round(settings.lag_ps / interval), 1), "asked"
@@ -151,6 +149,7 @@ def analyse(
         warnings.append(
             f"{fit.one_way} connected set(s) of sites had no way back: π taken from the populations"
         )
+    table = jump_table(paths, lattice, interval)
     moved = lattice.jump_vectors(
         paths.site[rows - 1], paths.site[rows], paths.image[rows] - paths.image[rows - 1]
     )
@@ -161,6 +160,7 @@ def analyse(
     markov = summarise(
         f"Markov state model, {rule} assignment, lag {lag_ps:.4g} ps",
         fit.tensor, fit.samples, fit.units, independent, settings.minimum_jumps, bound,
+        unseen=unseen_share(paths, rows), biased=True,
     )  # fmt: skip
 
     plan = plan_msd(frames, paths.n_ions, settings.time_blocks, interval)
@@ -181,7 +181,7 @@ def analyse(
     mean, error = curve_with_error(np.concatenate(collected.md), plan.curve_lags, frames)
     time = plan.curve_lags * interval
     curves = Curves(
-        lag_ps=lags * interval,
+        lag_ps=lags_ps,
         d_of_lag_cm2_s=scan,
         d_of_lag_error_cm2_s=scan_samples.std(axis=0, ddof=1),
         msd_time_ps=time,
@@ -203,7 +203,7 @@ def analyse(
         core_radius=assigned[0].core_radius,
         jumps=paths.n_jumps,
         independent_jumps=independent,
-        table=jump_table(paths, lattice, interval),
+        table=table,
         sites=_site_statistics(assigned, paths, supercell, sources),
         timescales_ps=fit.timescales_ps,
         timescale_errors_ps=fit.timescale_errors_ps,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from .arrays import FloatArray, IntArray
 from .kernels import advance
 from .neighbours import cell_heights, neighbour_list
 from .paths import SitePaths
@@ -14,8 +14,6 @@ from .sites import SiteLattice
 
 __all__ = ["AssignmentRule", "SiteAssigner", "default_core_radius"]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 AssignmentRule = Literal["nearest", "core"]
 
 CORE_RADIUS_CEILING = 0.7

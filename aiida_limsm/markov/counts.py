@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from .arrays import FloatArray, IntArray, sum_by
 from .kernels import count_windows
 from .paths import SitePaths
 
 __all__ = ["TransitionCounts", "count_transitions"]
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ class TransitionCounts:
     def total(self, weights: FloatArray | None = None) -> FloatArray:
         """Return counts per channel, units weighted by ``weights`` (n_units,) if given."""
         count = self.count if weights is None else self.count * weights[self.unit]
-        return np.bincount(self.channel, weights=count, minlength=self.n_channels)
+        return sum_by(self.channel, count, self.n_channels)
 
 
 def count_transitions(
@@ -99,7 +96,7 @@ def count_transitions(
         reverse=reverse,
         unit=records // n,
         channel=records % n,
-        count=np.bincount(inverse.reshape(-1), weights=count[:rows]),
+        count=sum_by(inverse.reshape(-1), count[:rows], len(records)),
     )
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import chi2
 
 from ..units import ANGSTROM2_PER_PS_TO_CM2_PER_S
+from .arrays import FloatArray
 
 __all__ = [
     "COMPONENTS",
@@ -20,12 +20,12 @@ __all__ = [
     "tensor_to_six",
 ]
 
-FloatArray = npt.NDArray[np.float64]
 
 COMPONENTS = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 """Order of the six components of a symmetric tensor: xx, yy, zz, yz, xz, xy."""
 
 CONFIDENCE = 0.95
+UNSEEN_LIMIT = 0.5
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,7 @@ def six_to_tensor(six: FloatArray) -> FloatArray:
     return tensor
 
 
-def bootstrap_weights(
-    units: int, samples: int, seed: int
-) -> Iterator[FloatArray]:
+def bootstrap_weights(units: int, samples: int, seed: int) -> Iterator[FloatArray]:
     """Yield how often each unit is drawn, ``samples`` times (units drawn with replacement)."""
     random = np.random.default_rng(seed)
     even = np.full(units, 1.0 / units)
@@ -95,6 +93,8 @@ def summarise(
     jumps: int,
     minimum_jumps: int,
     bound: float,
+    unseen: float = 0.0,
+    biased: bool = False,
 ) -> Diffusion:
     """Judge an estimate: error, and whether it is resolved.
 
@@ -112,13 +112,28 @@ def summarise(
         Independent jumps seen and asked.
     bound
         The bound of :func:`jump_bound`, cm²/s.
+    unseen
+        Share of the independent jumps whose kind was seen once: the Good-Turing estimate of
+        the share that belongs to kinds not seen at all. A network known by half is not a network.
+    biased
+        Add the bootstrap's estimate of the bias, mean of the samples − value, to the covariance
+        as if it were random. Thinly sampled networks look more disordered than they are, and
+        disorder slows diffusion.
     """
     value = float(np.trace(tensor)) / 3.0
     covariance = sample_covariance(samples, units)
+    if biased:
+        bias = samples.mean(axis=0) - tensor_to_six(tensor)
+        covariance = covariance + np.outer(bias, bias)
     error = float(np.sqrt(max(covariance[:3, :3].sum(), 0.0))) / 3.0
     reason = ""
     if jumps < minimum_jumps:
         reason = f"{jumps} independent jumps seen, {minimum_jumps} asked"
+    elif unseen > UNSEEN_LIMIT:
+        reason = (
+            f"{unseen:.0%} of the jumps are of a kind seen once: the network of jumps is too "
+            "thinly sampled (longer run, or pool over translations)"
+        )
     elif units < 2:
         reason = "one ion in one time block: no error can be given"
     elif value <= 0 or error > value:

@@ -3,7 +3,7 @@
 Detailed balance pairs every transition with its reverse *through the same jump*:
 π_i T(i, j, n) = π_j T(j, i, −n) = x(i, j, n). Maximising Σ C(i,j,n) ln T(i,j,n) under it gives
 
-    x(i, j, n) = S(i, j, n) / (v_i + v_j),   S(i, j, n) = C(i, j, n) + C(j, i, −n),   v_i = C_i / π_i,
+    x(i, j, n) = S(i, j, n) / (v_i + v_j),  S(i, j, n) = C(i, j, n) + C(j, i, −n),  v_i = C_i / π_i,
 
 in which the denominator does not know n. So the counts summed over n have the maximum-likelihood
 flux of the plain reversible model (Bowman et al., J. Chem. Phys. 131, 124101 (2009);
@@ -24,19 +24,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import spsolve
 
 from ..units import ANGSTROM2_PER_PS_TO_CM2_PER_S
+from .arrays import BoolArray, FloatArray, IntArray, sum_by
 from .counts import TransitionCounts
 from .sites import SiteLattice
 
 __all__ = ["Estimate", "ReversibleEstimator"]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 DENSE_LIMIT = 250
 
@@ -85,13 +83,13 @@ class ReversibleEstimator:
     def fit(self, counts: FloatArray) -> Estimate:
         """Return the reversible maximum-likelihood fluxes for counts per channel."""
         n, pairs = self.n_sites, len(self._pair_low)
-        row = np.bincount(self._from, weights=counts, minlength=n)
+        row = sum_by(self._from, counts, n)
         symmetric = counts + counts[self._reverse]
-        population = np.bincount(self._from, weights=symmetric, minlength=n)
+        population = sum_by(self._from, symmetric, n)
         seen = population > 0
         off = counts[self._off]
-        up = np.bincount(self._pair[self._upward], weights=off[self._upward], minlength=pairs)
-        down = np.bincount(self._pair[~self._upward], weights=off[~self._upward], minlength=pairs)
+        up = sum_by(self._pair[self._upward], off[self._upward], pairs)
+        down = sum_by(self._pair[~self._upward], off[~self._upward], pairs)
         weak = self._components(up + down > 0, up + down > 0, "weak")
         strong = self._components(up > 0, down > 0, "strong")
         # a weak set is strongly connected when it holds one strong set only
@@ -102,12 +100,10 @@ class ReversibleEstimator:
         theta = self._bradley_terry(up, down, fitted, weak)
         v = np.exp(theta)
         stationary = np.where(fitted, row / v, population)
-        flux = symmetric / np.where(
-            fitted[self._from], v[self._from] + v[self._to], 1.0
-        )
+        flux = symmetric / np.where(fitted[self._from], v[self._from] + v[self._to], 1.0)
         # within a set the fluxes sum to Σπ; between sets weigh by the ions seen there
-        weight = np.bincount(weak, weights=population, minlength=n)
-        norm = np.bincount(weak, weights=stationary, minlength=n)
+        weight = sum_by(weak, population, n)
+        norm = sum_by(weak, stationary, n)
         scale = np.divide(weight, norm, out=np.zeros(n), where=norm > 0) / weight.sum()
         sets = np.where(seen, weak, -1)
         return Estimate(
@@ -117,7 +113,7 @@ class ReversibleEstimator:
             one_way=int((parts[np.unique(weak[seen])] > 1).sum()),
         )
 
-    def _components(self, up: npt.NDArray[np.bool_], down: npt.NDArray[np.bool_], connection: str) -> IntArray:
+    def _components(self, up: BoolArray, down: BoolArray, connection: str) -> IntArray:
         start = np.concatenate([self._pair_low[up], self._pair_high[down]])
         end = np.concatenate([self._pair_high[up], self._pair_low[down]])
         graph = sparse.coo_matrix((np.ones(len(start)), (start, end)), shape=(self.n_sites,) * 2)
@@ -125,7 +121,7 @@ class ReversibleEstimator:
         return np.asarray(labels, dtype=np.int64)
 
     def _bradley_terry(
-        self, up: FloatArray, down: FloatArray, fitted: npt.NDArray[np.bool_], sets: IntArray
+        self, up: FloatArray, down: FloatArray, fitted: BoolArray, sets: IntArray
     ) -> FloatArray:
         """Solve for θ = ln v on the fitted sites; one site of each set stays at 0."""
         n, low, high = self.n_sites, self._pair_low, self._pair_high
@@ -135,7 +131,7 @@ class ReversibleEstimator:
         theta = np.zeros(n)
         if not games.any():
             return theta
-        wins = np.bincount(low, wins_low, n) + np.bincount(high, wins_high, n)
+        wins = sum_by(low, wins_low, n) + sum_by(high, wins_high, n)
         grounded = _grounded(sets) | ~fitted
 
         def likelihood(t: FloatArray) -> float:
@@ -144,7 +140,7 @@ class ReversibleEstimator:
         value = likelihood(theta)
         for _ in range(100):
             p = 1.0 / (1.0 + np.exp(theta[high] - theta[low]))
-            gradient = wins - np.bincount(low, games * p, n) - np.bincount(high, games * (1 - p), n)
+            gradient = wins - sum_by(low, games * p, n) - sum_by(high, games * (1 - p), n)
             gradient[grounded] = 0.0
             if np.abs(gradient).max() <= 1e-10 * games.sum():
                 break
@@ -160,16 +156,14 @@ class ReversibleEstimator:
                 break
         return theta
 
-    def _solve(
-        self, weights: FloatArray, right: FloatArray, grounded: npt.NDArray[np.bool_]
-    ) -> FloatArray:
+    def _solve(self, weights: FloatArray, right: FloatArray, grounded: BoolArray) -> FloatArray:
         """Solve (graph Laplacian of the pair weights) y = right with y = 0 on grounded sites."""
         free = np.flatnonzero(~grounded)
         solution = np.zeros_like(right)
         if len(free) == 0:
             return solution
         n, low, high = self.n_sites, self._pair_low, self._pair_high
-        diagonal = np.bincount(low, weights, n) + np.bincount(high, weights, n)
+        diagonal = sum_by(low, weights, n) + sum_by(high, weights, n)
         diagonal = np.where(diagonal > 0, diagonal, 1.0)
         if len(free) <= DENSE_LIMIT:
             matrix = np.zeros((n, n))
@@ -191,13 +185,13 @@ class ReversibleEstimator:
 
     def correctors(self, estimate: Estimate) -> FloatArray:
         """Return χ (n_sites, 3) with (1 − T) χ = b, where b_i is the mean jump from i (Å)."""
-        n, low, high = self.n_sites, self._pair_low, self._pair_high
+        n = self.n_sites
         flux = estimate.flux
         drift = np.column_stack(
-            [np.bincount(self._from, flux * self._vectors[:, a], n) for a in range(3)]
+            [sum_by(self._from, flux * self._vectors[:, a], n) for a in range(3)]
         )
-        weights = np.bincount(
-            self._pair[self._upward], flux[self._off][self._upward], minlength=len(low)
+        weights = sum_by(
+            self._pair[self._upward], flux[self._off][self._upward], len(self._pair_low)
         )
         grounded = _grounded(np.where(estimate.sets < 0, n, estimate.sets)) | (estimate.sets < 0)
         return self._solve(weights, drift, grounded)
@@ -217,7 +211,7 @@ class ReversibleEstimator:
         return np.asarray(tensor * ANGSTROM2_PER_PS_TO_CM2_PER_S)
 
 
-def _grounded(sets: IntArray) -> npt.NDArray[np.bool_]:
+def _grounded(sets: IntArray) -> BoolArray:
     """Mark the first site of every set."""
     mask = np.zeros(len(sets), dtype=bool)
     mask[np.unique(sets, return_index=True)[1]] = True
@@ -225,7 +219,7 @@ def _grounded(sets: IntArray) -> npt.NDArray[np.bool_]:
 
 
 def _renumber(sets: IntArray) -> IntArray:
-    """Number the sets 0, 1, … in order of appearance of their smallest label; −1 stays −1."""
+    """Return the sets numbered 0, 1, … in the order of their labels; −1 stays −1."""
     labels, index = np.unique(sets, return_inverse=True)
     index = index.reshape(-1)
     return np.asarray(index - 1 if labels[0] == -1 else index, dtype=np.int64)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from .arrays import FloatArray, IntArray
 from .counts import count_transitions
 from .errors import bootstrap_weights, tensor_to_six
 from .estimation import ReversibleEstimator
@@ -16,8 +16,6 @@ from .sites import SiteLattice
 
 __all__ = ["Fit", "fit_with_errors", "scan_lags"]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 SCAN_SAMPLES = 60
 LARGE_MODEL = 300

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -46,7 +45,7 @@ def save_model(model: MarkovModel, path: Path, curves: Curves | None = None) -> 
             group = file.create_group("curves")
             for field in fields(Curves):
                 _write(group, field.name, getattr(curves, field.name))
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def load_model(path: Path) -> MarkovModel:

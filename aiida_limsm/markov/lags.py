@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+
+from .arrays import FloatArray, IntArray
 
 __all__ = ["LagChoice", "choose_lag", "lag_grid"]
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ def lag_grid(frames: int, blocks: int, number: int) -> IntArray:
 def choose_lag(lags_ps: FloatArray, values: FloatArray, samples: FloatArray) -> LagChoice:
     """Choose the shortest lag that agrees with every longer one.
 
-    Two lags agree when their D differ by less than twice the error *of the difference* (both
+    Two lags agree when their D differ by less than two errors *of the difference* (both
     are computed from the same bootstrap draws, so that common noise cancels), or by less than
     half the statistical error of the shorter lag, which then covers the difference.
 

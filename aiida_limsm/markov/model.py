@@ -11,15 +11,14 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from .arrays import FloatArray, IntArray, sum_by
 from .counts import TransitionCounts
 from .estimation import ReversibleEstimator
 from .sites import SiteLattice
 
 __all__ = ["MarkovModel", "estimate_model"]
 
-FloatArray = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class MarkovModel:
     @cached_property
     def stationary_distribution(self) -> FloatArray:
         """Probability π of a tagged ion to be on each site, shape (n_sites,)."""
-        return np.bincount(self.from_site, weights=self.flux, minlength=self.n_sites)
+        return sum_by(self.from_site, self.flux, self.n_sites)
 
     @cached_property
     def jump_vectors(self) -> FloatArray:
@@ -92,7 +91,7 @@ class MarkovModel:
         """π_i^½ b_i, shape (n_sites, 3): the mean jump from each site, Å."""
         weighted = self.flux[:, None] * self.jump_vectors
         total = np.column_stack(
-            [np.bincount(self.from_site, weighted[:, a], self.n_sites) for a in range(3)]
+            [sum_by(self.from_site, weighted[:, a], self.n_sites) for a in range(3)]
         )
         root = np.sqrt(self.stationary_distribution)
         return np.asarray(total / np.where(root > 0, root, 1.0)[:, None])

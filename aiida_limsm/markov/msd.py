@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
 from ..units import ANGSTROM2_PER_PS_TO_CM2_PER_S
+from .arrays import FloatArray, IntArray
 from .errors import bootstrap_weights, six_to_tensor
 from .kernels import displacement_moments
 
-__all__ = ["MsdCurves", "MsdPlan", "add_group", "curve_with_error", "fit_tensors", "msd_tensor", "plan_msd"]
+__all__ = [
+    "MsdCurves",
+    "MsdPlan",
+    "add_group",
+    "curve_with_error",
+    "fit_tensors",
+    "msd_tensor",
+    "plan_msd",
+]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 FIT_WINDOW = (0.1, 0.4)
 """Fit window as fractions of the length of a unit (whole run, or time block for few ions)."""
@@ -92,7 +99,7 @@ def add_group(curves: MsdCurves, plan: MsdPlan, x: FloatArray, sites: FloatArray
 
 def _parts(frames: int, blocks: int) -> Iterator[slice]:
     edges = [k * frames // blocks for k in range(blocks + 1)]
-    for begin, end in zip(edges[:-1], edges[1:], strict=True):
+    for begin, end in pairwise(edges):
         yield slice(begin, end)
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-__all__ = ["NeighbourList", "cell_heights", "nearest_distances", "neighbour_list"]
+from .arrays import FloatArray, IntArray
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+__all__ = ["NeighbourList", "cell_heights", "nearest_distances", "neighbour_list"]
 
 
 def cell_heights(cell: FloatArray) -> FloatArray:

@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from .arrays import FloatArray, IntArray, sum_by
 from .sites import SiteLattice
 
-__all__ = ["JumpTable", "SitePaths", "jump_table"]
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+__all__ = ["JumpTable", "SitePaths", "jump_table", "unseen_share"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ class SitePaths:
 
     def residence_frames(self, n_sites: int) -> FloatArray:
         """Return the ion-frames spent on each site, shape (n_sites,)."""
-        return np.bincount(self.site, weights=self.duration, minlength=n_sites)
+        return sum_by(self.site, self.duration, n_sites)
 
     def positions(self, lattice: SiteLattice, ions: slice) -> FloatArray:
         """Return the site positions at every frame, shape (n_frames, n_ions, 3), Å.
@@ -188,3 +185,22 @@ def jump_table(paths: SitePaths, lattice: SiteLattice, frame_interval_ps: float)
         rate_per_ps=number / held,
         rate_error_per_ps=np.sqrt(number) / held,
     )
+
+
+def unseen_share(paths: SitePaths, rows: IntArray) -> float:
+    """Return the Good-Turing estimate of the share of jumps whose kind was not seen yet.
+
+    It is the share of the given jumps (``rows``, see :attr:`SitePaths.jump_rows`) whose kind was
+    seen once (Good, Biometrika 40, 237 (1953)); a jump and its reverse are one kind.
+    """
+    if len(rows) == 0:
+        return 0.0
+    start, end = paths.site[rows - 1], paths.site[rows]
+    image = paths.image[rows] - paths.image[rows - 1]
+    there = np.column_stack([start, end, image])
+    back = np.column_stack([end, start, -image])
+    column = np.argmax(there != back, axis=1)
+    every = np.arange(len(rows))
+    swap = there[every, column] > back[every, column]
+    _, number = np.unique(np.where(swap[:, None], back, there), axis=0, return_counts=True)
+    return float((number == 1).sum() / number.sum())

@@ -8,13 +8,12 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
+from .arrays import FloatArray, IntArray
 from .neighbours import cell_heights, nearest_distances
-from .symmetry import wyckoff_orbits
+from .symmetry import primitive_cell, wyckoff_orbits
 
 __all__ = ["SiteLattice"]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 MAX_STRAIN = 0.04
 """Largest strain (any component) by which a sites structure is stretched onto the MD cell."""
@@ -129,6 +128,41 @@ class SiteLattice:
                 "give every site once"
             )
 
+    def primitive(self, tolerance: float = 0.02) -> SiteLattice:
+        """Return the lattice in a primitive cell of the crystal, in the same orientation.
+
+        Sites that differ by a translation of the crystal (mobile sites and framework taken
+        together) become one state. Unchanged where the cell is primitive already.
+        """
+        species = np.append(np.zeros(self.n_sites, dtype=np.int64), self.framework_numbers)
+        points = np.concatenate([self.positions, self.framework_positions])
+        found = primitive_cell(self.cell, points @ np.linalg.inv(self.cell), species, tolerance)
+        if found is None:
+            return self
+        cell, mapping = found
+        kept, mean = [], []
+        for label in np.unique(mapping):
+            members = np.flatnonzero(mapping == label)
+            away = (points[members] - points[members[0]]) @ np.linalg.inv(cell)
+            shift = ((away - np.rint(away)) @ cell).mean(axis=0)
+            kept.append(members[0])
+            mean.append(points[members[0]] + shift)
+        folded = (np.round(np.array(mean) @ np.linalg.inv(cell), 12) % 1.0) @ cell
+        order = np.argsort(kept)
+        first, folded = np.array(kept)[order], folded[order]
+        sites = first < self.n_sites
+        return SiteLattice(
+            cell=cell,
+            positions=folded[sites],
+            labels=tuple(
+                f"{_prefix(self.labels[0])}{index + 1}" for index in range(int(sites.sum()))
+            ),
+            orbits=tuple(self.orbits[index] for index in first[sites]),
+            multiplicities=tuple(self.multiplicities[index] for index in first[sites]),
+            framework_positions=folded[~sites],
+            framework_numbers=species[first[~sites]],
+        )
+
     def supercell_matrix(self, md_cell: npt.ArrayLike, tolerance: float = MAX_STRAIN) -> IntArray:
         """Return the integer matrix M with ``md_cell ≈ M @ cell`` (rows are vectors).
 
@@ -162,7 +196,7 @@ class SiteLattice:
         """
         target = np.asarray(md_cell, dtype=np.float64).reshape(3, 3)
         matrix = self.supercell_matrix(target, tolerance)
-        cell = np.linalg.solve(matrix.astype(np.float64), target)
+        cell = np.asarray(np.linalg.solve(matrix.astype(np.float64), target), dtype=np.float64)
         strain = np.linalg.solve(self.cell, cell)
         return replace(
             self,
@@ -199,6 +233,10 @@ _ROTATED = (
     "the sites structure is rotated against the MD cell: write both in one Cartesian "
     "orientation (for instance build the MD cell from the sites structure)"
 )
+
+
+def _prefix(label: str) -> str:
+    return label.rstrip("0123456789")
 
 
 def _translations(matrix: IntArray) -> IntArray:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import spglib
 
-__all__ = ["wyckoff_orbits"]
+from .arrays import FloatArray, IntArray
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+__all__ = ["primitive_cell", "wyckoff_orbits"]
 
 
 def wyckoff_orbits(
@@ -46,3 +44,25 @@ def wyckoff_orbits(
     letters = dataset.wyckoffs
     labels = [f"{m}{letter}" for m, letter in zip(multiplicities, letters, strict=True)]
     return labels, multiplicities
+
+
+def primitive_cell(
+    cell: FloatArray, scaled_positions: FloatArray, numbers: IntArray, tolerance: float = 0.02
+) -> tuple[FloatArray, IntArray] | None:
+    """Return a primitive cell (rows, Å, not rotated) and each atom's index in it.
+
+    None where the cell is primitive already, or spglib finds no symmetry. Species numbers need
+    only tell species apart.
+    """
+    dataset = spglib.get_symmetry_dataset(
+        (cell.tolist(), scaled_positions.tolist(), (numbers + 1).tolist()), symprec=tolerance
+    )
+    if dataset is None:
+        return None
+    mapping = np.asarray(dataset.mapping_to_primitive, dtype=np.int64)
+    if len(np.unique(mapping)) == len(numbers):
+        return None
+    # spglib's cell may differ from the lattice by the tolerance: fit it to tile the cell exactly
+    primitive = np.asarray(dataset.primitive_lattice, dtype=np.float64)
+    matrix = np.rint(cell @ np.linalg.inv(primitive))
+    return np.asarray(np.linalg.solve(matrix, cell), dtype=np.float64), mapping

@@ -5,6 +5,11 @@ from __future__ import annotations
 import math
 
 
+def _check_error(error: float) -> None:
+    if not math.isfinite(error) or error < 0:
+        raise ValueError(f"an error bar must be finite and not negative, not {error}")
+
+
 def round_error(error: float) -> tuple[float, int]:
     """Round an error to the digits that mean something.
 
@@ -16,8 +21,7 @@ def round_error(error: float) -> tuple[float, int]:
     decimals : int
         Position of its last digit: 2 means 0.01, -1 means 10.
     """
-    if not math.isfinite(error) or error < 0:
-        raise ValueError(f"an error bar must be finite and not negative, not {error}")
+    _check_error(error)
     if error == 0:
         return 0.0, 2
     exponent = math.floor(math.log10(error))
@@ -41,17 +45,19 @@ def format_with_error(value: float, error: float, unit: str = "") -> str:
     """
     if not math.isfinite(value):
         raise ValueError(f"cannot write {value} with an error bar")
+    _check_error(error)
     largest = max(abs(value), error)
     exponent = math.floor(math.log10(largest)) if largest > 0 else 0
     suffix = f" {unit}" if unit else ""
     if -3 < exponent < 4:
         rounded, decimals = round_error(error)
         places = max(decimals, 0)
-        return f"{round(value, decimals):.{places}f} ± {rounded:.{places}f}{suffix}"
+        # Adding 0.0 makes a rounded -0.0 positive.
+        return f"{round(value, decimals) + 0.0:.{places}f} ± {rounded:.{places}f}{suffix}"
     scale = 10.0**exponent
     rounded, decimals = round_error(error / scale)
     places = max(decimals, 0)
-    mantissa = round(value / scale, decimals)
+    mantissa = round(value / scale, decimals) + 0.0
     return f"({mantissa:.{places}f} ± {rounded:.{places}f})e{exponent:+03d}{suffix}"
 
 

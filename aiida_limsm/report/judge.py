@@ -24,6 +24,7 @@ __all__ = [
     "diffusion_text",
     "fit_arrhenius",
     "is_resolved",
+    "resolved_points",
     "value_text",
     "verdict",
 ]
@@ -35,7 +36,8 @@ MIN_TEMPERATURES = 3
 """A line through two points has no residual: no activation energy is quoted from fewer."""
 
 NOTABLE_FRACTION = 0.01
-NOTABLE_FRAMEWORK_MSD = 1.0  # Å²: about what an atom vibrating near melting has (Lindemann)
+NOTABLE_FRAMEWORK_MSD = 1.0
+"""Å²; vibration alone gives 2⟨u²⟩ ≈ 0.2 to 0.5 Å² near melting (Lindemann), so this is motion."""
 FEW_JUMPS = 100
 
 

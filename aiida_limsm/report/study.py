@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +15,10 @@ from aiida_limsm.compute.results import (
     ErrorSummary,
     MdResults,
 )
-from aiida_limsm.markov.curves import Curves
-from aiida_limsm.markov.sites import SiteLattice
+
+if TYPE_CHECKING:
+    from aiida_limsm.markov.curves import Curves
+    from aiida_limsm.markov.sites import SiteLattice
 
 __all__ = ["AimdSummary", "StageTime", "Study", "TemperatureResult"]
 

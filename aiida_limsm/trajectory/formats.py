@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from ..markov.arrays import FloatArray
 from .h5md import H5mdFile
 
 __all__ = ["convert_to_h5md", "unwrap_step"]
 
-FloatArray = npt.NDArray[np.float64]
 
 BUFFER = 200
 CELL_TOLERANCE = 1e-4
@@ -73,7 +71,7 @@ def convert_to_h5md(source: Path | str, target: Path | str, frame_interval_ps: f
                 numbers = np.asarray(atoms.numbers)
                 if abs(np.linalg.det(cell)) < 1e-6:
                     raise ValueError(f"{source.name} has no three-dimensional cell")
-                inverse = np.linalg.inv(cell)
+                inverse = np.asarray(np.linalg.inv(cell), dtype=np.float64)
                 limit = 0.5 / float(np.linalg.norm(inverse, axis=0).max())
                 file = H5mdFile(temporary, numbers, cell, frame_interval_ps, observables=False)
                 unwrapped = previous = positions
@@ -101,7 +99,7 @@ def convert_to_h5md(source: Path | str, target: Path | str, frame_interval_ps: f
             file.append(np.stack(buffer), np.arange(count - len(buffer), count))
         file.close()
         file = None
-        os.replace(temporary, target)
+        temporary.replace(target)
     finally:
         if file is not None:
             file.close(sync=False)
@@ -117,7 +115,5 @@ def _read(source: Path) -> Iterator[Any]:
         raise ValueError(f"{source} does not exist")
     try:
         yield from iread(str(source), index=":")
-    except (OSError, KeyError, IndexError, TypeError, AttributeError, SyntaxError, ValueError) as error:
+    except Exception as error:  # ASE's readers raise anything
         raise ValueError(f"{source.name} cannot be read as a trajectory: {error}") from error
-    except Exception as error:  # ASE's own UnknownFileTypeError derives from Exception
-        raise ValueError(f"{source.name} is of no format ASE knows: {error}") from error

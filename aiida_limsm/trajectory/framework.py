@@ -6,15 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from ..markov.arrays import FloatArray, IntArray
 from ..markov.sites import SiteLattice
 from .h5md import Trajectory
 
 __all__ = ["AlignedIons", "FrameworkMotion", "framework_motion", "framework_offset"]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 MAX_MISFIT = 1.5
 
@@ -68,7 +66,7 @@ def framework_motion(
     """
     chosen = framework if len(framework) else np.arange(trajectory.n_atoms)
     weights = masses[chosen] / masses[chosen].sum()
-    inverse = np.linalg.inv(trajectory.cell)
+    inverse = np.asarray(np.linalg.inv(trajectory.cell), dtype=np.float64)
     frames = trajectory.n_frames - start
     drift = np.empty((frames, 3))
     total = np.zeros((len(chosen), 3))

@@ -26,10 +26,10 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from ase import Atoms
 
+from ..markov.arrays import FloatArray, IntArray
+
 __all__ = ["H5mdFile", "Trajectory"]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 CREATOR = "aiida-limsm"
 CHUNK_BYTES = 1 << 19
@@ -280,6 +280,4 @@ class Trajectory:
         """Return one frame as an ASE structure (unwrapped positions)."""
         from ase import Atoms
 
-        return Atoms(
-            numbers=self.numbers, positions=self.frame(index), cell=self.cell, pbc=True
-        )
+        return Atoms(numbers=self.numbers, positions=self.frame(index), cell=self.cell, pbc=True)

@@ -8,7 +8,6 @@ renamed: what carries the name ``segment-…h5`` is complete.
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -137,7 +136,7 @@ class SegmentWriter:
                 file.append(np.stack(self._positions), steps, temperatures, energies)
             finally:
                 file.close()
-            os.replace(temporary, target)
+            temporary.replace(target)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -158,7 +157,7 @@ def truncate_segments(folder: Path, last_step: int) -> int:
             if keep:
                 _copy([segment], temporary, keep)
         if keep:
-            os.replace(temporary, segment.path)
+            temporary.replace(segment.path)
         else:
             segment.path.unlink()
         left += keep
@@ -184,7 +183,7 @@ def join_segments(folder: Path, target: Path) -> str:
         with temporary.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)
-        os.replace(temporary, target)
+        temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aiida import orm
@@ -110,6 +110,13 @@ def _check_energy_zero(inputs: Any) -> None:
         raise ValueError("isolated_atoms: the pseudopotentials are not those of the MD")
 
 
+def _plain(builder: Any) -> Any:
+    """Return a builder as nested dicts: a dynamic namespace does not accept another builder."""
+    if isinstance(builder, Mapping):
+        return {key: _plain(value) for key, value in builder.items() if value is not None}
+    return builder
+
+
 def fill_builder(
     process_class: type[LithiumTransportWorkChain],
     pw_code: orm.AbstractCode | str,
@@ -175,7 +182,7 @@ def fill_builder(
     aimd = AimdWorkChain.get_builder_from_protocol(pw_code, structure, **common("aimd"))
     for key in ("structure", "temperature"):
         aimd.pop(key, None)
-    builder.aimd = aimd
+    builder.aimd = _plain(aimd)
     atoms = IsolatedAtomsWorkChain.get_builder_from_protocol(
         pw_code, structure, **common("isolated_atoms")
     )
@@ -185,8 +192,14 @@ def fill_builder(
     system = aimd.base.pw.parameters.get_dict()["SYSTEM"]
     parameters["SYSTEM"].update({key: system[key] for key in _CUTOFFS})
     atoms.base.pw.parameters = orm.Dict(parameters)
-    builder.isolated_atoms = atoms
-    builder.finetune = FineTuneWorkChain.get_builder_from_protocol(limsm_code, **common("finetune"))
-    builder.md = MolecularDynamicsWorkChain.get_builder_from_protocol(limsm_code, **common("md"))
-    builder.markov = MarkovWorkChain.get_builder_from_protocol(limsm_code, **common("markov"))
+    builder.isolated_atoms = _plain(atoms)
+    builder.finetune = _plain(
+        FineTuneWorkChain.get_builder_from_protocol(limsm_code, **common("finetune"))
+    )
+    builder.md = _plain(
+        MolecularDynamicsWorkChain.get_builder_from_protocol(limsm_code, **common("md"))
+    )
+    builder.markov = _plain(
+        MarkovWorkChain.get_builder_from_protocol(limsm_code, **common("markov"))
+    )
     return builder

@@ -20,6 +20,12 @@ PwCalculation = CalculationFactory("quantumespresso.pw")
 _UNSAFE_HANDLERS = ("sanity_check_insufficient_bands",)
 
 
+def one_line(node: orm.ProcessNode) -> str:
+    """Return how a process ended, for a message: ``PwCalculation<12>: reason``."""
+    reason = node.exit_message or f"ended in state {node.process_state}"
+    return f"{node.process_label}<{node.pk}>: {reason.rstrip('.')}"
+
+
 def shifted_mesh(
     structure: orm.StructureData, distance: float, offset: list[float]
 ) -> orm.KpointsData:
@@ -86,12 +92,12 @@ class AimdWorkChain(LimsmProtocolMixin, WorkChain):
         spec.output("trajectory", valid_type=orm.TrajectoryData, help="All labelled frames.")
         spec.output("summary", valid_type=orm.Dict, help="DFT settings and statistics.")
         spec.output("remote_folder", valid_type=orm.RemoteData, required=False)
-        spec.exit_code(300, "ERROR_NO_FRAMES", message="No segment gave a single whole frame.")
+        spec.exit_code(300, "ERROR_NO_FRAMES", message="No frame: {reason}.")
         spec.exit_code(
             310,
             "ERROR_SEGMENT_FAILED",
-            message="A segment ended early (exit status {status}) after {frames} of {steps} "
-            "frames; the frames so far are in `trajectory`.",
+            message="A segment ended early ({reason}) after {frames} of {steps} frames; the frames "
+            "so far are in `trajectory`.",
         )
         spec.exit_code(
             311,
@@ -227,7 +233,8 @@ class AimdWorkChain(LimsmProtocolMixin, WorkChain):
         calculation = calculations[-1] if calculations else None
         asked = self.inputs.steps.value
         if calculation is None or "output_trajectory" not in calculation.outputs:
-            self.ctx.failure = (310, workchain.exit_status)
+            failed = workchain if calculation is None else calculation
+            self.ctx.failure = (310, one_line(failed))
             return
         count = whole_frames(calculation.outputs.output_trajectory)
         self.ctx.frames += count
@@ -244,7 +251,7 @@ class AimdWorkChain(LimsmProtocolMixin, WorkChain):
             self.ctx.structure = calculation.outputs.output_structure
             self.ctx.parent_folder = calculation.outputs.remote_folder
         else:
-            self.ctx.failure = (311 if finished else 310, calculation.exit_status)
+            self.ctx.failure = (311 if finished else 310, one_line(calculation))
 
     def has_frames(self) -> bool:
         """Return whether there is anything to join."""
@@ -275,13 +282,14 @@ class AimdWorkChain(LimsmProtocolMixin, WorkChain):
         """Say how it ended."""
         frames, steps = self.ctx.frames, self.inputs.steps.value
         if frames == 0:
-            return self.exit_codes.ERROR_NO_FRAMES
+            reason = self.ctx.failure[1] if self.ctx.failure else "no segment was run"
+            return self.exit_codes.ERROR_NO_FRAMES.format(reason=reason)
         if self.ctx.failure is not None:
-            code, status = self.ctx.failure
+            code, reason = self.ctx.failure
             if code == 311:
                 return self.exit_codes.ERROR_SCF_NOT_CONVERGED.format(frames=frames, steps=steps)
             return self.exit_codes.ERROR_SEGMENT_FAILED.format(
-                status=status, frames=frames, steps=steps
+                reason=reason, frames=frames, steps=steps
             )
         if frames < steps:
             return self.exit_codes.ERROR_MAXIMUM_SEGMENTS_EXCEEDED.format(

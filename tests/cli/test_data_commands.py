@@ -94,10 +94,13 @@ def test_show(run: Any, name: str, request: pytest.FixtureRequest) -> None:
 
 def test_wrong_type_is_refused(run: Any, potential: Any) -> None:
     result = run("dataset", "show", potential.pk, code=2)
-    assert "Error: Invalid value for 'DATUM'" in result.output
+    expected = f"PK {potential.pk} is of type PotentialData, not a ReferenceDatasetData: try `verdi"
+    assert expected in result.output
     other = Int(1).store()
-    run("show", other.pk, code=2)
-    run("diffusion", "show", 123456, code=2)
+    result = run("show", other.uuid, code=2)
+    assert f"PK {other.pk} is of type Int, not a node of aiida-limsm: see `verdi" in result.output
+    result = run("diffusion", "show", 123456, code=2)
+    assert "no Data found with ID<123456>" in result.output
 
 
 def test_dataset_export(run: Any, dataset: Any, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from aiida.common.exceptions import ModificationNotAllowed, ValidationError
 from aiida.orm import load_node
+from ase import Atoms
 
 from aiida_limsm.data.dataset import ReferenceDatasetData
 
@@ -52,6 +53,22 @@ def test_frames_round_trip_to_the_last_bit(make_splits: Splits) -> None:
         node.to_ase("valid", 5)
     with pytest.raises(ValueError, match="no split 'validation'"):
         node.get_frames("validation")
+
+
+def test_extreme_numbers_and_single_atoms_survive() -> None:
+    numbers = [1e-300, -1e22, 5e-324, 0.1 + 0.2, 1e16, 123456789.12345678, -0.0, 3.0, 2**53 + 2.0]
+    splits = {}
+    for index, split in enumerate(("train", "valid", "test")):
+        atoms = Atoms("Li", [numbers[3 * index : 3 * index + 3]], cell=np.eye(3) * 1e3)
+        atoms.pbc = (True, False, True)
+        atoms.info.update(REF_energy=numbers[index], REF_stress=np.array(numbers))
+        atoms.info.update(source_index=0, frame_index=index)
+        atoms.arrays["REF_forces"] = np.array([numbers[::3]])
+        splits[split] = [atoms]
+    node = make(splits).store()
+    for split, (atoms,) in splits.items():
+        (found,) = node.get_frames(split)
+        assert_same_frame(found, atoms)
 
 
 def test_attributes(make_splits: Splits) -> None:

@@ -146,6 +146,14 @@ def test_wrong_conditions_are_refused(
         make(diffusion_estimate, **changes).store()
 
 
+@pytest.mark.parametrize("name", ["temperature_k", "cell_angstrom"])
+def test_unknown_conditions_are_refused_at_once(
+    diffusion_estimate: dict[str, Any], name: str
+) -> None:
+    with pytest.raises(ValueError, match=f"{name}: is unknown"):
+        make(diffusion_estimate, **{name: None})
+
+
 def test_misspelt_estimate_is_refused_at_once(diffusion_estimate: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"^d_m2_s: "):
         make({**diffusion_estimate, "d_m2_s": 1.0})

@@ -11,7 +11,7 @@ from numba import njit
 from aiida_limsm.markov.sites import SiteLattice
 
 
-@njit(cache=True)
+@njit
 def _walk(seed, start, frames, interval, first, target, image, cumulative, sites, images):
     np.random.seed(seed)
     for ion in range(len(start)):
@@ -150,14 +150,11 @@ class ArraySource:
 
 
 def d03_network(rate=0.05, bias=1.0):
-    """Twelve sites of the D0_3 cell: 4 octahedral and 8 tetrahedral, jumps of 2.65 Å."""
-    a = 6.12
-    fcc = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
-    octahedral = (fcc + [0.5, 0.5, 0.5]) % 1
-    tetrahedral = np.concatenate([(fcc + 0.25) % 1, (fcc + 0.75) % 1])
-    lattice = lattice_of(a * np.eye(3), a * np.concatenate([octahedral, tetrahedral]))
-    energies = np.array([bias] * 4 + [0.0] * 8)
-    return neighbour_network(lattice, 2.8, energies, rate)
+    """Primitive D0_3: one octahedral and two tetrahedral sites, jumps of 2.65 Å."""
+    cell = 3.06 * np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]])
+    scaled = np.array([[0.5, 0.5, 0.5], [0.25, 0.25, 0.25], [0.75, 0.75, 0.75]])
+    lattice = lattice_of(cell, scaled @ cell)
+    return neighbour_network(lattice, 2.8, np.array([bias, 0.0, 0.0]), rate)
 
 
 @pytest.fixture(scope="session")

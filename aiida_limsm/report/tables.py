@@ -1,0 +1,207 @@
+"""Tables of the page as rows of text: every cell is what a reader sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from aiida_limsm.compute.results import DiffusionEstimate, ErrorSummary
+
+from .judge import agreement_text, diffusion_text, is_resolved, value_text, verdict
+from .study import Study, TemperatureResult
+from .typeset import typeset
+
+__all__ = [
+    "Table", "aimd_table", "answer_table", "checks_table", "error_table", "jump_table",
+    "site_table", "stage_table", "tensor_table", "trace_table",
+]  # fmt: skip
+
+TOP_JUMPS = 10
+
+
+@dataclass(frozen=True)
+class Table:
+    """Column heads and rows; ``text_columns`` are set flush left, all others are numbers."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    text_columns: frozenset[int] = frozenset({0})
+
+
+def answer_table(study: Study) -> Table:
+    """Return D(T) of both methods and what they are worth."""
+    head = (
+        "T (K)", "D, Markov state model (cm²/s)", "D, MSD slope (cm²/s)", "agreement",
+        "independent jumps (all)", "verdict",
+    )  # fmt: skip
+    rows = [
+        (
+            f"{result.temperature_k:.0f}",
+            _short(result.analysis.markov),
+            _short(result.analysis.msd),
+            agreement_text(result),
+            f"{result.analysis.independent_jumps} ({result.analysis.jumps})",
+            verdict(result),
+        )
+        for result in study.by_temperature
+    ]
+    return Table(head, tuple(rows), frozenset({0, 5}))
+
+
+def _short(estimate: DiffusionEstimate | None) -> str:
+    """Write D without its unit, which is in the column head; the verdict column says why not."""
+    text = diffusion_text(estimate, unit="")
+    return typeset("not resolved" if text.startswith("not resolved") else text)
+
+
+def checks_table(study: Study) -> Table:
+    """Return what was checked in each run: length, temperature, lag, framework, assignment."""
+    head = (
+        "T (K)", "MD (ps)", "T in MD: mean (fluctuation) (K)", "lag τ (ps)", "framework MSD (Å²)",
+        "ion-frames off any site", "ion-frames sharing a site", "how the lag was chosen",
+    )  # fmt: skip
+    rows = []
+    for result in study.by_temperature:
+        found = result.analysis
+        rows.append(
+            (
+                f"{result.temperature_k:.0f}",
+                f"{found.duration_ps:.4g}",
+                _measured_temperature(result),
+                "–" if found.lag_ps is None else f"{found.lag_ps:.3g}",
+                "–" if (msd := found.framework_msd_angstrom2) is None else f"{msd:.2f}",
+                f"{found.unassigned_fraction:.1%}",
+                f"{found.double_occupancy_fraction:.1%}",
+                found.lag_reason or "–",
+            )
+        )
+    return Table(head, tuple(rows), frozenset({0, 7}))
+
+
+def _measured_temperature(result: TemperatureResult) -> str:
+    md = result.md
+    if md is not None and md.mean_temperature_k is not None and md.std_temperature_k is not None:
+        return f"{md.mean_temperature_k:.0f} ({md.std_temperature_k:.0f})"
+    mean = result.analysis.temperature_k
+    return "–" if mean is None else f"{mean:.0f} (not recorded)"
+
+
+def error_table(study: Study) -> Table | None:
+    """Return errors on held-out frames before and after fine-tuning; None without any."""
+    before, after = study.held_out_before, study.held_out_after
+    known = after or before
+    if known is None:
+        return None
+    quantities: list[tuple[str, Callable[[ErrorSummary], float | None]]] = [
+        ("force RMSE (meV/Å)", lambda e: e.rmse_forces_mev_per_angstrom),
+        ("force MAE (meV/Å)", lambda e: e.mae_forces_mev_per_angstrom),
+    ]
+    for element in known.rmse_forces_per_element_mev_per_angstrom:
+        quantities.append((f"force RMSE on {element} (meV/Å)", _of_element(element)))
+    quantities += [
+        ("energy RMSE (meV/atom)", lambda e: e.rmse_energy_mev_per_atom),
+        ("stress RMSE (meV/Å³)", lambda e: e.rmse_stress_mev_per_angstrom3),
+    ]
+    rows = []
+    for name, read in quantities:
+        values = [read(summary) if summary else None for summary in (before, after)]
+        if any(value is not None for value in values):
+            ratio = "–" if None in values or not values[1] else f"{_ratio(values):.1f} ×"
+            rows.append((name, *("–" if v is None else f"{v:.3g}" for v in values), ratio))
+    return Table(("on held-out frames", "before fine-tuning", "after", "smaller by"), tuple(rows))
+
+
+def _of_element(element: str) -> Callable[[ErrorSummary], float | None]:
+    return lambda summary: summary.rmse_forces_per_element_mev_per_angstrom.get(element)
+
+
+def _ratio(values: Sequence[float | None]) -> float:
+    before, after = values
+    return float(before or 0.0) / float(after or 1.0)
+
+
+def jump_table(result: TemperatureResult) -> Table:
+    """Return the most frequent jumps."""
+    orbit = {site.label: site.orbit for site in result.analysis.sites}
+    rows = [
+        (
+            f"{row.from_site} → {row.to_site}",
+            f"{orbit.get(row.from_site, '?')} → {orbit.get(row.to_site, '?')}",
+            f"{row.distance_angstrom:.2f}",
+            f"({', '.join(f'{round(x, 2) + 0.0:.2f}' for x in row.vector_angstrom)})",
+            str(row.jumps),
+            typeset(value_text(row.rate_per_ps, row.rate_error_per_ps)),
+        )
+        for row in sorted(result.analysis.jump_table, key=lambda row: -row.jumps)[:TOP_JUMPS]
+    ]
+    head = ("jump", "orbits", "distance (Å)", "vector (Å)", "jumps seen", "rate (1/ps)")
+    return Table(head, tuple(rows), frozenset({0, 1}))
+
+
+def site_table(result: TemperatureResult) -> Table:
+    """Return the sites: where they are, how full, how wide the ions vibrate."""
+    rows = []
+    for site in result.analysis.sites:
+        amplitude = site.vibration_amplitude_angstrom
+        rows.append(
+            (
+                site.label,
+                site.orbit,
+                f"({', '.join(f'{x:.4f}' for x in site.scaled_position)})",
+                f"{site.occupancy:.3f}",
+                f"{site.stationary_probability:.4f}",
+                "–" if amplitude is None else f"{amplitude:.2f}",
+            )
+        )
+    head = ("site", "orbit", "fractional position", "occupancy", "π", "vibration, rms (Å)")
+    return Table(head, tuple(rows), frozenset({0, 1}))
+
+
+def tensor_table(result: TemperatureResult) -> Table | None:
+    """Return the components of both tensors with errors; None where neither is resolved."""
+    named = (("Markov", result.analysis.markov), ("MSD", result.analysis.msd))
+    rows = []
+    for name, estimate in named:
+        if estimate is not None and is_resolved(estimate):
+            t, c = estimate.tensor_cm2_s, estimate.covariance_cm4_s2
+            values = (t[0][0], t[1][1], t[2][2], t[1][2], t[0][2], t[0][1])
+            cells = (
+                typeset(value_text(value, max(c[k][k], 0.0) ** 0.5))
+                for k, value in enumerate(values)
+            )
+            rows.append((name, *cells))
+    head = ("D (cm²/s)", "xx", "yy", "zz", "yz", "xz", "xy")
+    return Table(head, tuple(rows)) if rows else None
+
+
+def aimd_table(study: Study) -> Table:
+    """Return the ab initio MD runs."""
+    rows = tuple(
+        (f"{run.temperature_k:.0f}", str(run.frames), f"{run.duration_ps:.4g}", _pk(run.pk))
+        for run in study.aimd
+    )
+    return Table(("AIMD at T (K)", "frames", "length (ps)", "PK"), rows)
+
+
+def stage_table(study: Study) -> Table:
+    """Return wall times, with their sum."""
+    rows = [(stage.name, _duration(stage.seconds), _pk(stage.pk)) for stage in study.stages]
+    if len(rows) > 1:
+        rows.append(("sum", _duration(sum(stage.seconds for stage in study.stages)), ""))
+    return Table(("stage", "wall time (h:min:s)", "PK"), tuple(rows))
+
+
+def trace_table(study: Study) -> Table:
+    """Return the DFT calculations behind the numbers; columns in the order they first appear."""
+    head = tuple(dict.fromkeys(name for row in study.trace_rows for name in row))
+    rows = tuple(tuple(row.get(name, "–") for name in head) for row in study.trace_rows)
+    return Table(head, rows, frozenset(range(len(head))))
+
+
+def _pk(pk: int | None) -> str:
+    return "–" if pk is None else str(pk)
+
+
+def _duration(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
