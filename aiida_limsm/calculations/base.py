@@ -136,6 +136,7 @@ class LimsmCalculation(CalcJob):
         calcinfo.codes_info = [codeinfo]
         calcinfo.local_copy_list = []
         calcinfo.remote_copy_list = []
+        calcinfo.remote_symlink_list = []
         calcinfo.provenance_exclude_list = []
         calcinfo.retrieve_list = [RESULTS_FILENAME, LOG_FILENAME, "stdout.txt", "stderr.txt"]
         calcinfo.retrieve_temporary_list = []

@@ -55,6 +55,13 @@ class MarkovCalculation(LimsmCalculation):
         """Return the file names; check that there is something to analyse."""
         if not inputs["trajectories"]:
             raise ValueError("trajectories: give at least one")
+        computer = getattr(inputs.get("code"), "computer", None)
+        for key, trajectory in inputs["trajectories"].items():
+            if trajectory.storage == "remote" and trajectory.computer.uuid != computer.uuid:
+                raise ValueError(
+                    f"trajectories.{key} lies on {trajectory.computer.label}: use a limsm code of "
+                    "that computer"
+                )
         mobile = inputs["parameters"].get_dict().get("mobile_species", "Li")
         if mobile not in inputs["sites"].get_symbols_set():
             raise ValueError(f"sites: the structure has no {mobile}, so it marks no site for it")
@@ -67,5 +74,10 @@ class MarkovCalculation(LimsmCalculation):
         """Write the sites and copy the trajectories."""
         write_structure(folder, self.inputs.sites, "sites.extxyz")
         for key, trajectory in sorted(self.inputs.trajectories.items()):
-            self.copy_file(calcinfo, trajectory, trajectory.filename, f"{key}.h5")
+            if trajectory.storage == "remote":
+                # analysed where it lies: it was too large to bring home
+                source = (trajectory.computer.uuid, trajectory.remote_path, f"{key}.h5")
+                calcinfo.remote_symlink_list.append(source)
+            else:
+                self.copy_file(calcinfo, trajectory, trajectory.filename, f"{key}.h5")
         calcinfo.retrieve_temporary_list.append("markov_model.h5")

@@ -29,6 +29,12 @@ COMMANDS: dict[str, LazyCommand] = {
     "demo": LazyCommand(
         "aiida_limsm.cli.demo:demo_command", "Run the whole road on a small crystal."
     ),
+    "follow": LazyCommand(
+        "aiida_limsm.cli.report:follow_command", "Follow a running study to its report."
+    ),
+    "report": LazyCommand(
+        "aiida_limsm.cli.report:report_command", "Write the report of a finished study."
+    ),
     "trace": LazyCommand(
         "aiida_limsm.cli.trace:trace_command", "List the DFT calculations behind a result."
     ),

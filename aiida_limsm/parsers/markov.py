@@ -21,6 +21,9 @@ class MarkovParser(LimsmParser):
         if results.model_file is None or folder is None:
             return
         self.out("markov_model", MarkovModelData(folder / results.model_file, results))
+        if results.temperature_k is None or results.cell_angstrom is None:
+            self.logger.error("the trajectories carry no temperature: D belongs to one, see H5MD")
+            return
         if results.markov is not None:
             self.out("diffusion", self._diffusion(results, results.markov, results.lag_ps))
         if results.msd is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
@@ -276,4 +275,4 @@ def _write(path: Path, content: bytes) -> None:
     """Write whole or not at all: a reader of the folder must not meet half a page."""
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_bytes(content)
-    os.replace(temporary, path)
+    temporary.replace(path)

@@ -1,4 +1,4 @@
-"""Plain text as printed matter: powers of ten and chemical formulas with raised and lowered digits."""
+"""Plain text as printed matter: powers of ten raised, numbers in chemical formulas lowered."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def analysis(temperature, d, sigma=0.8, jumps=1800, **changes):
         "duration_ps": 400.0, "temperature_k": temperature - 1.3,
         "cell_angstrom": tuple(map(tuple, (2 * CELL).tolist())),
         "assignment": "core, radius 0.9 Å", "pool": "translations", "lag_ps": 1.20112,
-        "lag_reason": "shortest lag whose D agrees with all longer lags up to 10 ps within the errors", "jumps": jumps, "independent_jumps": jumps // 2,
+        "lag_reason": "D agrees with that of all longer lags", "jumps": jumps, "independent_jumps": jumps // 2,
         "markov": estimate("Markov state model", d, 0.06 * d),
         "msd": estimate("MSD", 1.07 * d, 0.07 * d), "agreement_sigma": sigma,
         "sites": tuple(

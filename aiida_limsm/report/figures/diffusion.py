@@ -49,8 +49,10 @@ def draw_diffusion(ax: Axes, study: Study) -> None:
         estimates = [getattr(result.analysis, name) for result in shown]
         handles += _draw_method(ax, inverse + side * 0.011 * span, estimates, label, colour, marker)
     if any(bound_of(e) for r in shown for e in (r.analysis.markov, r.analysis.msd)):
-        arrow = {"marker": r"$\downarrow$", "ms": 8, "ls": "", "color": GREY}
-        handles.append(Line2D([], [], label="not resolved: 95 % upper bound", **arrow))
+        handles.append(
+            Line2D([], [], color=GREY, marker=r"$\downarrow$", ms=8, ls="",
+                   label="not resolved: 95 % upper bound")
+        )  # fmt: skip
     handles += _draw_fit(ax, study)
     ax.set_xlabel("1000/T  (K⁻¹)")
     ax.set_ylabel("D  (cm²/s)")

@@ -19,7 +19,7 @@ from ..judge import value_text
 from ..study import Study, TemperatureResult
 from ..typeset import typeset
 from .projection import Channel, View, best_view, find_channels, site_cell
-from .style import GREY, INK, ORBIT_COLOURS, empty, new_figure, styled
+from .style import GREY, ORBIT_COLOURS, empty, new_figure, styled
 
 __all__ = ["draw_network", "most_jumps", "network_figure"]
 

@@ -24,7 +24,7 @@ Panel = Callable[[Axes, Study], None]
 def summary_figure(study: Study) -> Figure:
     """Draw the answer and what it rests on, in the order of the work: 2 rows of 3 panels."""
     figure = new_figure(15.0, 8.6)
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)  # type: ignore[union-attr]
+    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.12)
     panels: tuple[tuple[str, Panel], ...] = (
         ("diffusion coefficient", draw_diffusion),
         ("mean-square displacement", draw_msd_overlay),
