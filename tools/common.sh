@@ -28,6 +28,7 @@ remedy() { # remedy DEFAULT: the likely cause, read from the end of the log
     tail=$(tail -n 60 "$log")
     case $tail in
         *"No space left"*) echo "the disk is full: make room in $root and run it again" ;;
+        *"torch=="*) echo "$1" ;; # its index is another one: the step itself knows the remedy
         *"name resolution"* | *"Max retries"* | *ConnectionError* | *"Read timed out"*)
             echo "the package index did not answer: check the network (or PIP_INDEX_URL) and run it again" ;;
         *"No matching distribution"* | *"Could not find a version"*)

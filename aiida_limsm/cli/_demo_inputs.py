@@ -22,7 +22,7 @@ FULL: dict[str, Any] = {
 #: Changes of ``--fast``: every stage shorter, errors larger.
 FAST: dict[str, Any] = {
     "aimd": {"steps": 36},
-    "finetune": {"train": {"max_epochs": 15}},
+    "finetune": {"train": {"max_epochs": 12}},
     "md": {"md": {"steps": 2400}},
 }
 LIMITS = (

@@ -39,7 +39,7 @@ def demo_command(
     folder: Path,
     detach: bool,
 ) -> None:
-    """Take a lithium-silicon crystal from DFT to a diffusion coefficient.
+    r"""Take a lithium-silicon crystal from DFT to a diffusion coefficient.
 
     pw.x molecular dynamics labels frames, MACE is fine-tuned on them, its MD is mapped to
     lattice sites, and a Markov state model gives D(T) with errors. The daemon does the work:

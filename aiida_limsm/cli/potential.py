@@ -12,7 +12,7 @@ from .profile import load_limsm_profile
 
 @click.group("potential")
 def potential_group() -> None:
-    """Import and list MACE potentials.
+    r"""Import and list MACE potentials.
 
     \b
     Examples:

@@ -22,6 +22,10 @@ from .sites import SiteLattice
 __all__ = ["Analysis", "FrameSource", "Settings", "SiteStatistics", "analyse"]
 
 
+ENOUGH_UNITS = 20
+"""Time is cut into more blocks than asked where (ions × blocks) would be fewer than this."""
+
+
 class FrameSource(Protocol):
     """Frames of the mobile ions of one trajectory, in the Cartesian frame of the sites."""
 
@@ -117,7 +121,8 @@ def analyse(
     independent, rows = paths.independent_jumps()
     progress(f"{paths.n_jumps} jumps of {paths.n_ions} ions, {independent} of them independent")
 
-    blocks = max(1, min(settings.time_blocks, frames // 4))
+    wanted = max(settings.time_blocks, -(-ENOUGH_UNITS // paths.n_ions))
+    blocks = max(1, min(wanted, frames // 4))
     lags = lag_grid(frames, blocks, settings.number_of_lags)
     lags_ps = np.asarray(lags * interval, dtype=np.float64)
     scan, scan_samples = scan_lags(

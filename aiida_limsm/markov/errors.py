@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import chi2
+from scipy.stats import t as student_t
 
 from ..units import ANGSTROM2_PER_PS_TO_CM2_PER_S
 from .arrays import FloatArray
@@ -68,11 +69,17 @@ def bootstrap_weights(units: int, samples: int, seed: int) -> Iterator[FloatArra
 
 
 def sample_covariance(samples: FloatArray, units: int) -> FloatArray:
-    """Return the covariance of bootstrap samples (n_samples, 6), widened by units/(units − 1).
+    """Return the covariance of bootstrap samples (n_samples, 6), widened for few units.
 
-    Resampling ``units`` draws gives (units − 1)/units of the variance of their mean.
+    Resampling ``units`` draws gives (units − 1)/units of the variance of their mean; and since
+    the error itself is uncertain, it is widened as Student's 95 % interval is to the normal one,
+    so that 2σ means 95 % for five units, too.
     """
-    return np.atleast_2d(np.cov(samples, rowvar=False)) * units / max(units - 1, 1)
+    if units < 2:
+        return np.zeros((6, 6))
+    student = float(student_t.ppf(0.975, units - 1)) / 1.96
+    covariance = np.atleast_2d(np.cov(samples, rowvar=False))
+    return np.asarray(covariance * student**2 * units / (units - 1))
 
 
 def jump_bound(jumps: int, mean_square_jump: float, ion_time_ps: float) -> float:

@@ -127,9 +127,9 @@ def jump_table(result: TemperatureResult) -> Table:
     rows = [
         (
             f"{row.from_site} → {row.to_site}",
-            f"{orbit.get(row.from_site, '?')} → {orbit.get(row.to_site, '?')}",
+            f"{orbit.get(row.from_site, '?')}\u00a0→\u00a0{orbit.get(row.to_site, '?')}",
             f"{row.distance_angstrom:.2f}",
-            f"({', '.join(f'{round(x, 2) + 0.0:.2f}' for x in row.vector_angstrom)})",
+            _vector(row.vector_angstrom, 2),
             str(row.jumps),
             typeset(value_text(row.rate_per_ps, row.rate_error_per_ps)),
         )
@@ -148,7 +148,7 @@ def site_table(result: TemperatureResult) -> Table:
             (
                 site.label,
                 site.orbit,
-                f"({', '.join(f'{x:.4f}' for x in site.scaled_position)})",
+                _vector(site.scaled_position, 4),
                 f"{site.occupancy:.3f}",
                 f"{site.stationary_probability:.4f}",
                 "–" if amplitude is None else f"{amplitude:.2f}",
@@ -197,6 +197,12 @@ def trace_table(study: Study) -> Table:
     head = tuple(dict.fromkeys(name for row in study.trace_rows for name in row))
     rows = tuple(tuple(row.get(name, "–") for name in head) for row in study.trace_rows)
     return Table(head, rows, frozenset(range(len(head))))
+
+
+def _vector(values: Sequence[float], decimals: int) -> str:
+    # + 0.0 turns a rounded −0.0 into 0.0
+    written = (f"{round(x, decimals) + 0.0:.{decimals}f}" for x in values)
+    return f"({', '.join(written)})".replace("-", "−")
 
 
 def _pk(pk: int | None) -> str:

@@ -13,7 +13,9 @@ Layout (H5MD 1.1, de Buyl, Colberg & Höfling, Comput. Phys. Commun. 185, 1546 (
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -137,7 +139,12 @@ class H5mdFile:
     def close(self, sync: bool = True) -> None:
         """Close the file and wait until it is on the disk."""
         name = self._file.filename
-        self._file.close()
+        try:
+            self._file.close()
+        except RuntimeError as error:  # how h5py reports a failed write while closing
+            found = re.search(r"errno = (\d+)", str(error))
+            number = int(found.group(1)) if found else errno.EIO
+            raise OSError(number, os.strerror(number), name) from error
         if sync:
             handle = os.open(name, os.O_RDONLY)
             try:

@@ -9,7 +9,7 @@ from typing import Any
 from aiida import orm
 from aiida_quantumespresso.workflows.protocols.utils import ProtocolMixin, recursive_merge
 
-__all__ = ["LimsmProtocolMixin", "code_options", "load_code", "recursive_merge"]
+__all__ = ["LimsmProtocolMixin", "code_options", "load_code", "recursive_merge", "run_calcfunction"]
 
 
 class LimsmProtocolMixin(ProtocolMixin):
@@ -40,6 +40,11 @@ class LimsmProtocolMixin(ProtocolMixin):
             raise ValueError(f"unknown protocol '{protocol}': choose one of {', '.join(known)}")
         inputs: dict[str, Any] = super().get_protocol_inputs(protocol, overrides)
         return inputs
+
+
+def run_calcfunction(function: Any, label: str, *args: Any, **kwargs: Any) -> Any:
+    """Run a calcfunction under a call link label, by which the trace and the report find it."""
+    return function(*args, metadata={"call_link_label": label}, **kwargs)
 
 
 def load_code(code: orm.AbstractCode | str) -> orm.AbstractCode:

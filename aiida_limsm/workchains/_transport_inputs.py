@@ -165,7 +165,7 @@ def fill_builder(
     mobile = inputs["md"].get("md", {}).get("mobile_species", "Li")
     check_transport(structure, sites or structure, foundation, mobile, temperatures, repetitions)
 
-    builder = process_class.get_builder()
+    builder: Any = process_class.get_builder()
     builder.structure = structure
     if sites is not None:
         builder.sites = sites

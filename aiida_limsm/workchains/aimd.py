@@ -6,15 +6,21 @@ from typing import Any
 
 from aiida import orm
 from aiida.common import AttributeDict
-from aiida.engine import ExitCode, ProcessSpec, WorkChain, append_, if_, while_
+from aiida.engine import ExitCode, WorkChain, append_, if_, while_
 from aiida.plugins import CalculationFactory, WorkflowFactory
 
 from aiida_limsm.calculations.aimd import join_segments, whole_frames
 
-from ._protocol import LimsmProtocolMixin, code_options, load_code, recursive_merge
+from ._protocol import (
+    LimsmProtocolMixin,
+    code_options,
+    load_code,
+    recursive_merge,
+    run_calcfunction,
+)
 
-PwBaseWorkChain = WorkflowFactory("quantumespresso.pw.base")
-PwCalculation = CalculationFactory("quantumespresso.pw")
+PwBaseWorkChain: Any = WorkflowFactory("quantumespresso.pw.base")
+PwCalculation: Any = CalculationFactory("quantumespresso.pw")
 
 #: Handlers of PwBaseWorkChain that would start the MD again from its first frame.
 _UNSAFE_HANDLERS = ("sanity_check_insufficient_bands",)
@@ -61,7 +67,7 @@ class AimdWorkChain(LimsmProtocolMixin, WorkChain):
     PROTOCOL_NAME = "aimd"
 
     @classmethod
-    def define(cls, spec: ProcessSpec) -> None:
+    def define(cls, spec: Any) -> None:
         """Declare inputs, outline and outputs."""
         super().define(spec)
         spec.expose_inputs(
@@ -164,7 +170,7 @@ class AimdWorkChain(LimsmProtocolMixin, WorkChain):
         base.pw.metadata = {
             "options": code_options(code, base_inputs["pw"]["metadata"]["options"], options)
         }
-        builder = cls.get_builder()
+        builder: Any = cls.get_builder()
         builder.base = base
         builder.structure = structure
         builder.temperature = orm.Float(temperature_k or inputs["temperature_k"])
@@ -206,9 +212,7 @@ class AimdWorkChain(LimsmProtocolMixin, WorkChain):
             changes["CONTROL"]["restart_mode"] = "restart"
             inputs.pw.parent_folder = self.ctx.parent_folder
         inputs.pw.structure = self.ctx.structure
-        inputs.pw.parameters = orm.Dict(
-            recursive_merge(inputs.pw.parameters.get_dict(), changes)
-        )
+        inputs.pw.parameters = orm.Dict(recursive_merge(inputs.pw.parameters.get_dict(), changes))
         # One job a segment: what to do next is decided here, where frames are counted.
         inputs.max_iterations = orm.Int(1)
         inputs.handler_overrides = orm.Dict(
@@ -238,13 +242,16 @@ class AimdWorkChain(LimsmProtocolMixin, WorkChain):
             return
         count = whole_frames(calculation.outputs.output_trajectory)
         self.ctx.frames += count
-        self.ctx.calculations = [*self.ctx.get("calculations", []), calculation] if count else (
-            self.ctx.get("calculations", [])
+        self.ctx.calculations = (
+            [*self.ctx.get("calculations", []), calculation]
+            if count
+            else (self.ctx.get("calculations", []))
         )
         self.report(f"{self.ctx.frames} of {asked} frames")
         if self.ctx.frames >= asked:
             return
-        clean_stop = calculation.exit_status == PwCalculation.exit_codes.ERROR_OUT_OF_WALLTIME.status
+        codes = PwCalculation.exit_codes
+        clean_stop = calculation.exit_status == codes.ERROR_OUT_OF_WALLTIME.status
         finished = calculation.exit_status == 0
         asked_of_segment = calculation.inputs.parameters.get_dict()["CONTROL"]["nstep"]
         if count and (clean_stop or (finished and count >= asked_of_segment)):
@@ -268,10 +275,11 @@ class AimdWorkChain(LimsmProtocolMixin, WorkChain):
         for kind, pseudo in self.inputs.base.pw.pseudos.items():
             nodes[f"pseudo_{kind}"] = pseudo
         last = calculations[-1]
-        joined = join_segments(
+        joined = run_calcfunction(
+            join_segments,
+            "join_segments",
             parameters=self.inputs.base.pw.parameters,
             kpoints=calculations[0].inputs.kpoints,
-            metadata={"call_link_label": "join_segments"},
             **nodes,
         )
         self.out("trajectory", joined["trajectory"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aiida import orm
-from aiida.engine import ExitCode, ProcessSpec, ToContext, if_, while_
+from aiida.engine import ExitCode, ToContext, if_, while_
 
 from aiida_limsm.calculations.evaluate import EvaluateCalculation
 from aiida_limsm.calculations.train import MaceTrainCalculation
@@ -28,7 +28,7 @@ class FineTuneWorkChain(LimsmRestartWorkChain):
     _process_class = MaceTrainCalculation
 
     @classmethod
-    def define(cls, spec: ProcessSpec) -> None:
+    def define(cls, spec: Any) -> None:
         """Declare inputs, outline and outputs."""
         super().define(spec)
         spec.input("dataset", valid_type=ReferenceDatasetData)
@@ -82,7 +82,7 @@ class FineTuneWorkChain(LimsmRestartWorkChain):
         """
         code = load_code(code)
         inputs = cls.get_protocol_inputs(protocol, overrides)
-        builder = cls.get_builder()
+        builder: Any = cls.get_builder()
         for namespace in ("train", "evaluate"):
             builder[namespace].code = code
             builder[namespace].parameters = orm.Dict(inputs[namespace])
@@ -121,12 +121,12 @@ class FineTuneWorkChain(LimsmRestartWorkChain):
         node = self._submit_evaluation(self.inputs.foundation, "evaluate_before")
         self.ctx.evaluate_before_pk = node.pk
 
-    def evaluate_potential(self) -> ToContext | ExitCode:
+    def evaluate_potential(self) -> ToContext[str, Any] | ExitCode:
         """Evaluate the new potential."""
         if "potential" not in self.outputs:
             return self.exit_codes.ERROR_EVALUATION_FAILED
         node = self._submit_evaluation(self.outputs["potential"], "evaluate_after")
-        awaited = {"evaluate_after": node}
+        awaited: dict[str, Any] = {"evaluate_after": node}
         if self.has_foundation():
             awaited["evaluate_before"] = orm.load_node(self.ctx.evaluate_before_pk)
         return ToContext(**awaited)

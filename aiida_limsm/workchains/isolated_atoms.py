@@ -6,15 +6,21 @@ from typing import Any
 
 from aiida import orm
 from aiida.common import AttributeDict
-from aiida.engine import ExitCode, ProcessSpec, WorkChain
+from aiida.engine import ExitCode, WorkChain
 from aiida.plugins import WorkflowFactory
-from pymatgen.core import Element
+from pymatgen.core.periodic_table import Element
 
 from aiida_limsm.calculations.isolated_atoms import isolated_atom, isolated_atom_energies
 
-from ._protocol import LimsmProtocolMixin, code_options, load_code, recursive_merge
+from ._protocol import (
+    LimsmProtocolMixin,
+    code_options,
+    load_code,
+    recursive_merge,
+    run_calcfunction,
+)
 
-PwBaseWorkChain = WorkflowFactory("quantumespresso.pw.base")
+PwBaseWorkChain: Any = WorkflowFactory("quantumespresso.pw.base")
 
 
 def unpaired_electrons(symbol: str) -> int:
@@ -34,7 +40,7 @@ class IsolatedAtomsWorkChain(LimsmProtocolMixin, WorkChain):
     PROTOCOL_NAME = "isolated_atoms"
 
     @classmethod
-    def define(cls, spec: ProcessSpec) -> None:
+    def define(cls, spec: Any) -> None:
         """Declare inputs, outline and outputs."""
         super().define(spec)
         spec.expose_inputs(
@@ -73,7 +79,7 @@ class IsolatedAtomsWorkChain(LimsmProtocolMixin, WorkChain):
         base = PwBaseWorkChain.get_builder_from_protocol(
             code, structure, protocol=protocol, overrides=inputs["base"]
         )
-        builder = cls.get_builder()
+        builder: Any = cls.get_builder()
         builder.pseudos = dict(base.pw.pseudos)
         for key in ("structure", "pseudos"):
             base.pw.pop(key, None)
@@ -94,10 +100,8 @@ class IsolatedAtomsWorkChain(LimsmProtocolMixin, WorkChain):
         for kind, pseudo in sorted(self.inputs.pseudos.items()):
             inputs = AttributeDict(self.exposed_inputs(PwBaseWorkChain, "base"))
             symbol = pseudo.element
-            structure = isolated_atom(
-                orm.Str(symbol),
-                self.inputs.box_angstrom,
-                metadata={"call_link_label": f"structure_{symbol}"},
+            structure = run_calcfunction(
+                isolated_atom, f"structure_{symbol}", orm.Str(symbol), self.inputs.box_angstrom
             )
             unpaired = unpaired_electrons(symbol)
             inputs.pw = AttributeDict(inputs.pw)
@@ -134,6 +138,6 @@ class IsolatedAtomsWorkChain(LimsmProtocolMixin, WorkChain):
             outputs[symbol] = node.outputs.output_parameters
         self.out(
             "energies",
-            isolated_atom_energies(metadata={"call_link_label": "collect_energies"}, **outputs),
+            run_calcfunction(isolated_atom_energies, "collect_energies", **outputs),
         )
         return None

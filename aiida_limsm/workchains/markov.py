@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
-from aiida.engine import ProcessSpec, while_
+from aiida.engine import while_
 
 from aiida_limsm.calculations.markov import MarkovCalculation
 from aiida_limsm.data.trajectory import MolecularDynamicsData
@@ -23,7 +23,7 @@ class MarkovWorkChain(LimsmRestartWorkChain):
     _process_class = MarkovCalculation
 
     @classmethod
-    def define(cls, spec: ProcessSpec) -> None:
+    def define(cls, spec: Any) -> None:
         """Declare inputs, outline and outputs."""
         super().define(spec)
         spec.expose_inputs(MarkovCalculation, namespace="analyse")
@@ -64,7 +64,7 @@ class MarkovWorkChain(LimsmRestartWorkChain):
         """
         code = load_code(code)
         inputs = cls.get_protocol_inputs(protocol, overrides)
-        builder = cls.get_builder()
+        builder: Any = cls.get_builder()
         builder.analyse.code = code
         builder.analyse.parameters = orm.Dict(inputs["analyse"])
         builder.analyse.metadata = {"options": code_options(code, inputs["options"], options)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aiida import orm
-from aiida.engine import ProcessSpec, while_
+from aiida.engine import while_
 
 from aiida_limsm.calculations.md import MolecularDynamicsCalculation
 from aiida_limsm.data.potential import PotentialData
@@ -22,12 +22,10 @@ class MolecularDynamicsWorkChain(LimsmRestartWorkChain):
     _process_class = MolecularDynamicsCalculation
 
     @classmethod
-    def define(cls, spec: ProcessSpec) -> None:
+    def define(cls, spec: Any) -> None:
         """Declare inputs, outline and outputs."""
         super().define(spec)
-        spec.expose_inputs(
-            MolecularDynamicsCalculation, namespace="md", exclude=("parent_folder",)
-        )
+        spec.expose_inputs(MolecularDynamicsCalculation, namespace="md", exclude=("parent_folder",))
         spec.outline(
             cls.setup,
             while_(cls.should_run_process)(cls.run_process, cls.inspect_process),
@@ -68,7 +66,7 @@ class MolecularDynamicsWorkChain(LimsmRestartWorkChain):
         parameters = inputs["md"]
         if temperature_k is not None:
             parameters["temperature_k"] = temperature_k
-        builder = cls.get_builder()
+        builder: Any = cls.get_builder()
         builder.md.code = code
         builder.md.parameters = orm.Dict(parameters)
         builder.md.metadata = {"options": code_options(code, inputs["options"], options)}

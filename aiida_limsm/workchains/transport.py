@@ -6,7 +6,7 @@ from typing import Any
 
 from aiida import orm
 from aiida.common import AttributeDict
-from aiida.engine import ExitCode, ProcessSpec, ToContext, WorkChain
+from aiida.engine import ExitCode, ToContext, WorkChain
 
 from aiida_limsm.calculations.dataset import build_dataset, validate_split
 from aiida_limsm.calculations.structures import make_supercell
@@ -17,7 +17,7 @@ from aiida_limsm.data.markov_model import MarkovModelData
 from aiida_limsm.data.potential import PotentialData
 from aiida_limsm.data.trajectory import MolecularDynamicsData
 
-from ._protocol import LimsmProtocolMixin
+from ._protocol import LimsmProtocolMixin, run_calcfunction
 from ._transport_inputs import fill_builder, temperature_label, validate_transport
 from .aimd import AimdWorkChain
 from .finetune import FineTuneWorkChain
@@ -37,7 +37,7 @@ class LithiumTransportWorkChain(LimsmProtocolMixin, WorkChain):
     PROTOCOL_NAME = "transport"
 
     @classmethod
-    def define(cls, spec: ProcessSpec) -> None:
+    def define(cls, spec: Any) -> None:
         """Declare inputs, outline and outputs."""
         super().define(spec)
         spec.input("structure", valid_type=orm.StructureData, help="Cell of the ab initio MD.")
@@ -99,7 +99,7 @@ class LithiumTransportWorkChain(LimsmProtocolMixin, WorkChain):
         """Return a builder filled from a protocol; see :func:`fill_builder`."""
         return fill_builder(cls, *args, **kwargs)
 
-    def run_reference(self) -> ToContext:
+    def run_reference(self) -> ToContext[str, Any]:
         """Start the ab initio MD of every temperature and the isolated atoms."""
         awaited = {}
         for temperature in self.inputs.aimd_temperatures.get_list():
@@ -132,17 +132,19 @@ class LithiumTransportWorkChain(LimsmProtocolMixin, WorkChain):
             for label in self.ctx.reference
             if label != "isolated_atoms"
         }
-        self.ctx.dataset = build_dataset(
+        self.ctx.dataset = run_calcfunction(
+            build_dataset,
+            "build_dataset",
             self.inputs.dataset_parameters,
             self.ctx.isolated_atoms.outputs.energies,
-            metadata={"call_link_label": "build_dataset"},
             **trajectories,
         )
         self.out("dataset", self.ctx.dataset)
-        self.out("aimd", {key.removeprefix("aimd_"): node for key, node in trajectories.items()})
+        for label, node in trajectories.items():
+            self.out(f"aimd.{label.removeprefix('aimd_')}", node)
         return None
 
-    def run_finetune(self) -> ToContext:
+    def run_finetune(self) -> ToContext[str, Any]:
         """Fine-tune the foundation model."""
         inputs = self.exposed_inputs(FineTuneWorkChain, "finetune")
         inputs["metadata"] = {"call_link_label": "finetune"}
@@ -168,12 +170,10 @@ class LithiumTransportWorkChain(LimsmProtocolMixin, WorkChain):
         self.ctx.potential = node.outputs.potential
         return None
 
-    def run_md(self) -> ToContext:
+    def run_md(self) -> ToContext[str, Any]:
         """Start the MLFF MD of every temperature and replica."""
-        structure = make_supercell(
-            self.inputs.structure,
-            self.inputs.supercell,
-            metadata={"call_link_label": "make_supercell"},
+        structure = run_calcfunction(
+            make_supercell, "make_supercell", self.inputs.structure, self.inputs.supercell
         )
         awaited = {}
         self.ctx.md = {}
@@ -198,7 +198,7 @@ class LithiumTransportWorkChain(LimsmProtocolMixin, WorkChain):
                 )
         return ToContext(**awaited)
 
-    def run_markov(self) -> ToContext:
+    def run_markov(self) -> ToContext[str, Any]:
         """Start the analysis of every temperature that has a trajectory."""
         awaited = {}
         self.ctx.failed = []
@@ -213,7 +213,8 @@ class LithiumTransportWorkChain(LimsmProtocolMixin, WorkChain):
             inputs.analyse.trajectories = trajectories
             inputs.analyse.sites = self.inputs.get("sites", self.inputs.structure)
             inputs.metadata = {"call_link_label": f"markov_{name}"}
-            self.out("trajectories", {f"{name}_{key}": node for key, node in trajectories.items()})
+            for key, trajectory in trajectories.items():
+                self.out(f"trajectories.{name}_{key}", trajectory)
             awaited[f"markov_{name}"] = self.submit(MarkovWorkChain, **inputs)
         self.ctx.markov = list(awaited)
         return ToContext(**awaited)
@@ -227,9 +228,9 @@ class LithiumTransportWorkChain(LimsmProtocolMixin, WorkChain):
                 self.ctx.failed.append(f"{name} ({node.exit_message})")
                 continue
             outputs = node.outputs
-            self.out("markov_models", {name: outputs.markov_model})
-            self.out("diffusion", {name: outputs.diffusion})
-            self.out("diffusion_msd", {name: outputs.diffusion_msd})
+            self.out(f"markov_models.{name}", outputs.markov_model)
+            self.out(f"diffusion.{name}", outputs.diffusion)
+            self.out(f"diffusion_msd.{name}", outputs.diffusion_msd)
             nodes[f"diffusion_{name}"] = outputs.diffusion
             nodes[f"msd_{name}"] = outputs.diffusion_msd
             nodes[f"analysis_{name}"] = outputs.output_parameters
@@ -241,7 +242,7 @@ class LithiumTransportWorkChain(LimsmProtocolMixin, WorkChain):
                 nodes[f"errors_{when}"] = self.outputs[f"errors_{when}"]
         self.out(
             "summary",
-            summarise_transport(metadata={"call_link_label": "summarise"}, **nodes),
+            run_calcfunction(summarise_transport, "summarise", **nodes),
         )
         if reason:
             return self.exit_codes.ERROR_SOME_TEMPERATURES_FAILED.format(reason=reason)

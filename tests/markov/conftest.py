@@ -1,3 +1,4 @@
+# ruff: noqa: NPY002 (compiled code has the legacy generator only)
 """Synthetic networks with a known diffusion tensor, and walks on them."""
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from aiida_limsm.markov.assignment import SiteAssigner, default_core_radius
 from aiida_limsm.markov.paths import jump_table, unseen_share
 
 
-def brute_nearest(lattice, x, reach=6):
+def brute_nearest(lattice, x, reach=4):
     """Nearest site by looking at all images in a box around the point."""
     images = np.stack(np.meshgrid(*[np.arange(-reach, reach + 1)] * 3, indexing="ij"), -1)
     images = images.reshape(-1, 3)
@@ -37,7 +37,7 @@ def triclinic(random, skew):
     return cell @ q
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**31 - 1), sites=st.integers(1, 5), jump=st.floats(0.1, 9.0))
 def test_nearest_rule_equals_brute_force(toolbox, seed, sites, jump):
     random = np.random.default_rng(seed)
@@ -57,7 +57,7 @@ def test_nearest_rule_equals_brute_force(toolbox, seed, sites, jump):
             assert np.linalg.norm(x[frame, ion] - place) == pytest.approx(distance, abs=1e-9)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 2**31 - 1), sites=st.integers(1, 4), jump=st.floats(0.1, 3.0))
 def test_core_rule_equals_brute_force(toolbox, seed, sites, jump):
     random = np.random.default_rng(seed)
@@ -91,7 +91,7 @@ def test_chunks_do_not_matter(toolbox):
     net = toolbox.d03(0.5)
     x = net.positions(4, 300, 0.05, seed=1, sigma=0.3)
     results = []
-    for size in (300, 37, 1):
+    for size in (300, 37):
         assigner = SiteAssigner(net.lattice, 4)
         for begin in range(0, 300, size):
             assigner.add(x[begin : begin + size])

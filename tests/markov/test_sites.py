@@ -70,7 +70,7 @@ def test_any_supercell_is_matched_in_any_orientation(seed):
 
 def test_cell_that_does_not_tile_is_refused_with_a_remedy():
     lattice = d03()
-    with pytest.raises(ValueError, match="does not tile the MD cell.*supercell"):
+    with pytest.raises(ValueError, match=r"does not tile the MD cell.*supercell"):
         lattice.matched_to(np.diag([9.0, 12.24, 12.24]))
 
 

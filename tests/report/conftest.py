@@ -149,6 +149,12 @@ def arrhenius(temperature):
 
 
 @pytest.fixture
+def primitive_cell():
+    """Cell of the three sites; the MD cell is twice as long along each vector."""
+    return CELL.copy()
+
+
+@pytest.fixture
 def study() -> Study:
     """Four temperatures: one unresolved, one where the methods disagree."""
     random = np.random.default_rng(1)

@@ -77,7 +77,7 @@ def draw_network(ax: Axes, result: TemperatureResult, study: Study) -> None:
     _draw_cell(ax, cell, view)
     if result.lattice is not None and len(result.lattice.framework_positions):
         framework = view(result.lattice.framework_positions)
-        ax.scatter(*framework.T, s=14, color="#c3cad2", zorder=1)
+        ax.scatter(framework[:, 0], framework[:, 1], s=14, color="#c3cad2", zorder=1)
     colours = _orbit_colours(found)
     areas = _areas(found)
     _draw_channels(ax, drawn, positions, view, areas, [colours[s.orbit] for s in found.sites])
@@ -119,8 +119,9 @@ def _draw_cell(ax: Axes, cell: FloatArray, view: View) -> None:
         # a little beyond the end of the vector; one seen head-on has no direction in the picture
         tip = view(cell[axis])
         if np.linalg.norm(tip) > 0.15 * np.linalg.norm(cell[axis]):
+            away = 6 * tip / np.linalg.norm(tip)
             ax.annotate(
-                name, tip, xytext=6 * tip / np.linalg.norm(tip), textcoords="offset points",
+                name, (tip[0], tip[1]), xytext=(away[0], away[1]), textcoords="offset points",
                 style="italic", color=GREY, ha="center", va="center",
             )  # fmt: skip
 
@@ -144,8 +145,9 @@ def _draw_channels(
         begin = positions[channel.start]
         end = begin + channel.vector
         if tuple(np.round(end, 2) + 0.0) not in home:
+            x, y = view(end)
             ax.scatter(
-                *view(end), s=0.55 * areas[channel.end], facecolor="white",
+                x, y, s=0.55 * areas[channel.end], facecolor="white",
                 edgecolor=colours[channel.end], lw=0.9, zorder=2,
             )  # fmt: skip
         a, b = view(begin), view(end)
@@ -202,16 +204,17 @@ def _draw_sites(
     sides: FloatArray,
 ) -> None:
     ax.scatter(
-        *points.T, s=areas, c=[colours[site.orbit] for site in found.sites], edgecolor="white",
-        lw=0.8, zorder=3,
+        points[:, 0], points[:, 1], s=areas, c=[colours[site.orbit] for site in found.sites],
+        edgecolor="white", lw=0.8, zorder=3,
     )  # fmt: skip
     size = float(np.clip(9.0 * (ROOMY_SITES / len(found.sites)) ** 0.3, 5.0, 9.0))
     for site, point, area, side in zip(found.sites, points, areas, sides, strict=True):
         # labels are wider than high: sideways they need more room
         away = side * (np.sqrt(area / np.pi) + size * np.array([1.25, 0.75]))
         ax.annotate(
-            site.label, point, xytext=away, textcoords="offset points", ha="center", va="center",
-            fontsize=size, path_effects=HALO, zorder=4,
+            site.label, (point[0], point[1]), xytext=(away[0], away[1]),
+            textcoords="offset points", ha="center", va="center", fontsize=size,
+            path_effects=HALO, zorder=4,
         )  # fmt: skip
 
 

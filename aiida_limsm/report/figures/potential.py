@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ..study import Study
 from .style import BLUE, GREY, INK, empty, new_figure, styled
@@ -110,4 +111,4 @@ def draw_training(ax: Axes, study: Study) -> None:
         ax.set_ylim(0, 1.1 * rmse.max())
     ax.set_xlabel("epoch")
     ax.set_ylabel("validation force RMSE  (meV/Å)")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
