@@ -79,6 +79,7 @@ class ReversibleEstimator:
         self._off = np.flatnonzero(off)
         self._pair = index.reshape(-1)
         self._upward = self._from[self._off] < self._to[self._off]
+        self._last: tuple[bytes, IntArray, IntArray] | None = None
 
     def fit(self, counts: FloatArray) -> Estimate:
         """Return the reversible maximum-likelihood fluxes for counts per channel."""
@@ -90,8 +91,7 @@ class ReversibleEstimator:
         off = counts[self._off]
         up = sum_by(self._pair[self._upward], off[self._upward], pairs)
         down = sum_by(self._pair[~self._upward], off[~self._upward], pairs)
-        weak = self._components(up + down > 0, up + down > 0, "weak")
-        strong = self._components(up > 0, down > 0, "strong")
+        weak, strong = self._connections(up > 0, down > 0)
         # a weak set is strongly connected when it holds one strong set only
         parts = np.zeros(n, dtype=np.int64)
         first_of_strong = np.unique(strong, return_index=True)[1]
@@ -112,6 +112,15 @@ class ReversibleEstimator:
             sets=_renumber(sets),
             one_way=int((parts[np.unique(weak[seen])] > 1).sum()),
         )
+
+    def _connections(self, up: BoolArray, down: BoolArray) -> tuple[IntArray, IntArray]:
+        """Return weak and strong sets; bootstrap draws nearly always share the last answer."""
+        key = up.tobytes() + down.tobytes()
+        if self._last is None or self._last[0] != key:
+            either = up | down
+            weak = self._components(either, either, "weak")
+            self._last = (key, weak, self._components(up, down, "strong"))
+        return self._last[1], self._last[2]
 
     def _components(self, up: BoolArray, down: BoolArray, connection: str) -> IntArray:
         start = np.concatenate([self._pair_low[up], self._pair_high[down]])

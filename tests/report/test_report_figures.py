@@ -89,16 +89,33 @@ EDGES = {
 }
 
 
+# which figures look at what an edge case changes; all of them where it is not listed
+CURVE_FIGURES = (figures.msd_figure, figures.plateau_figure)
+TOUCHED = {
+    "no bounds either": (figures.diffusion_figure, figures.plateau_figure),
+    "no estimates": (figures.diffusion_figure, figures.plateau_figure),
+    "no jumps": (figures.network_figure,),
+    "no sites": (figures.network_figure,),
+    "no curves": CURVE_FIGURES,
+    "NaN errors": CURVE_FIGURES,
+    "NaN curves": CURVE_FIGURES,
+    "no motion": CURVE_FIGURES,
+    "no training": (figures.parity_figure, figures.training_figure),
+    "few forces": (figures.parity_figure,),
+    "one force of zero": (figures.parity_figure,),
+}
+
+
 @pytest.mark.parametrize("edge", EDGES)
 def test_figures_draw(study, edge):
     odd = EDGES[edge](study)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for draw in ALL[:-1]:
+        for draw in TOUCHED.get(edge, ALL):
             assert figures.png_bytes(draw(odd), dpi=30).startswith(PNG), draw.__name__
 
 
-@pytest.mark.parametrize("edge", ["as it is", "no temperature", "no estimates", "no motion"])
+@pytest.mark.parametrize("edge", ["no estimates", "no jumps", "no motion"])
 def test_summary_draws(study, edge):
     assert figures.png_bytes(figures.summary_figure(EDGES[edge](study)), dpi=30).startswith(PNG)
 
@@ -133,7 +150,7 @@ def test_cell_of_the_sites_is_found_from_the_jumps(study, primitive_cell):
     np.testing.assert_allclose(site_cell(result), primitive_cell)
     # a supercell that is no multiple along its own axes cannot be undone without the lattice
     skew = np.array([[1, 1, 0], [0, 1, 1], [1, 0, 1]]) @ primitive_cell
-    turned = changed(result, cell_angstrom=tuple(map(tuple, skew.tolist())))
+    turned = changed(result, cell_angstrom=tuple(map(tuple, skew.tolist())), ions=6)
     assert site_cell(turned) is None
     lattice = SiteLattice(
         cell=primitive_cell,
@@ -193,7 +210,7 @@ def test_network_of_many_sites(study, number):
                 "label": f"Li{k + 1}",
                 "orbit": f"{k % 9}a",
                 "scaled_position": tuple(places[k]),
-                "occupancy": float(random.random()),
+                "occupancy": float(random.uniform(0.3, 1.0)),
             }
         )
         for k in range(number)
@@ -212,6 +229,9 @@ def test_network_of_many_sites(study, number):
         for b in (a, (a + 1) % number, (a + 5) % number)
         if a != b
     )
-    big = changed(result, sites=sites, jump_table=rows, cell_angstrom=tuple(map(tuple, cell)))
+    ions = round(sum(site.occupancy for site in sites))
+    big = changed(
+        result, sites=sites, jump_table=rows, cell_angstrom=tuple(map(tuple, cell)), ions=ions
+    )
     figure = figures.network_figure(replace(study, temperatures=(big,)))
     assert figures.png_bytes(figure, 40).startswith(PNG)

@@ -55,7 +55,7 @@ def quick_figures():
     patch.undo()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def text(study, quick_figures):
     return render_page(study, PIXEL)
 

@@ -41,7 +41,7 @@ def draw_diffusion(ax: Axes, study: Study) -> None:
         return
     ax.set_yscale("log")
     inverse = np.array([1000.0 / result.temperature_k for result in shown])
-    span = float(np.ptp(inverse)) or 0.1 * float(inverse.mean())
+    span = float(np.ptp(inverse)) or 0.3 * float(inverse.mean())
     ax.set_xlim(inverse.min() - 0.12 * span, inverse.max() + 0.12 * span)
     _set_log_limits(ax, [level for result in shown for level in _levels(result)])
     handles = []

@@ -18,6 +18,7 @@ FloatArray = npt.NDArray[np.float64]
 
 MAX_REPEATS = 12
 INTEGER_TOLERANCE = 0.02
+ION_TOLERANCE = 0.05
 TILTS = ((0.0, 0.0), (0.16, 0.09), (0.30, 0.13), (0.13, 0.30), (0.42, 0.24))
 DIRECTIONS = 120
 ODD_VIEW_FACTOR = 1.15
@@ -56,8 +57,8 @@ def site_cell(result: TemperatureResult) -> FloatArray | None:
     """Return the cell the sites are given in, rows, Å; None where it is not known.
 
     Where the lattice is not at hand, the MD cell is divided along each of its vectors by the
-    smallest whole number with which all jump vectors join sites. Where sites were pooled over a
-    supercell that is no plain multiple along its axes, this fails and None comes back.
+    smallest whole number with which all jump vectors join sites. For a supercell that is no plain
+    multiple along its axes this can fail, or succeed by chance: the number of ions tells.
     """
     if result.lattice is not None:
         return np.asarray(result.lattice.cell, dtype=np.float64)
@@ -79,7 +80,14 @@ def site_cell(result: TemperatureResult) -> FloatArray | None:
                 break
         else:
             return None
-    return np.asarray(cell / repeats[:, None])
+    return np.asarray(cell / repeats[:, None]) if _ions_fit(found, repeats) else None
+
+
+def _ions_fit(found: AnalyseResults, repeats: FloatArray) -> bool:
+    """Tell whether the occupancies of all cells add up to the ions of one or more runs."""
+    per_run = sum(site.occupancy for site in found.sites) * float(repeats.prod())
+    runs = found.ions / per_run if per_run > 0 else 0.0
+    return round(runs) >= 1 and abs(runs - round(runs)) < ION_TOLERANCE * runs
 
 
 def _steps_in_cell(found: AnalyseResults, cell: FloatArray) -> tuple[FloatArray, FloatArray]:
