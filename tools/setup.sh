@@ -4,7 +4,7 @@
 # Safe to repeat and to interrupt. A stamp holds the hash of what the environment was made from;
 # where it fits nothing runs, so that a second call takes a fraction of a second.
 #   PYTHON=/path/python3.11   the interpreter to use
-#   LIMSM_TORCH_INDEX=URL     where to look for torch's CPU build; `none`: take what the index offers
+#   LIMSM_TORCH_INDEX=URL     index with torch's CPU build (PyTorch's own has one; PyPI's is CUDA's)
 set -euo pipefail
 # shellcheck source=tools/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -67,12 +67,13 @@ sys.exit(version('torch').split('+')[0] != '$pin')" 2>/dev/null; then
     fi
     # First and alone, so that pip never picks torch while resolving the rest: on Linux the plain PyPI
     # wheel is the CUDA build, gigabytes of libraries that a machine without a GPU cannot use.
-    if [[ $(uname -s) != Linux || ${LIMSM_TORCH_INDEX:-} == none ]]; then
+    if [[ $(uname -s) != Linux ]]; then
         pip "torch==$pin"
+    elif [[ -n ${LIMSM_TORCH_INDEX:-} ]]; then
+        pip "torch==$pin+cpu" --extra-index-url "$LIMSM_TORCH_INDEX"
     else
-        pip "torch==$pin+cpu" ||
-            pip "torch==$pin+cpu" \
-                --extra-index-url "${LIMSM_TORCH_INDEX:-https://download.pytorch.org/whl/cpu}"
+        # an index without a CPU build of its own still has a torch that works
+        pip "torch==$pin+cpu" || pip "torch==$pin"
     fi
 }
 
@@ -89,8 +90,8 @@ if ! is_ready "$what"; then
 (Debian: apt-get install python3-venv), or name one: make setup PYTHON=/path/to/python3.11"
         step "virtual environment ($("$python" -V))" "remove $venv and run it again" make_venv "$python"
     fi
-    step "PyTorch, CPU build" "no CPU build of torch found: name an index that has it with \
-LIMSM_TORCH_INDEX=URL, or accept any build with LIMSM_TORCH_INDEX=none" install_torch
+    step "PyTorch" "no torch of the tested version found: name an index that has it with \
+LIMSM_TORCH_INDEX=URL" install_torch
     title="aiida-limsm and what it needs"
     [[ $what == runtime ]] || title="$title, with the developers' tools"
     step "$title" "read the log" install_package

@@ -7,6 +7,7 @@ import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +51,8 @@ class Checkpoint:
 
     Positions (Å, unwrapped) and momenta (ASE units) are float64 of shape (N, 3);
     ``reference`` are the positions at production step 0, from which the framework's
-    displacement is measured.
+    displacement is measured. ``identity`` names what a continued run must have in common with
+    this one; the caller decides what that is.
     """
 
     step: int
@@ -59,6 +61,7 @@ class Checkpoint:
     reference: NDArray[np.float64]
     random_state: dict[str, Any]
     statistics: RunningStatistics = field(default_factory=RunningStatistics)
+    identity: dict[str, Any] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         """Write atomically: a kill leaves the old checkpoint or the new one."""
@@ -67,6 +70,7 @@ class Checkpoint:
             "step": self.step,
             "random_state": self.random_state,
             "statistics": asdict(self.statistics),
+            "identity": self.identity,
         }
         with temporary.open("wb") as handle:
             np.savez(
@@ -99,6 +103,9 @@ class Checkpoint:
                     reference=data["reference"],
                     random_state=meta["random_state"],
                     statistics=RunningStatistics(**meta["statistics"]),
+                    identity=meta["identity"],
                 )
-        except (OSError, KeyError, ValueError, EOFError, TypeError) as error:
-            raise ValueError(f"{path} is not a readable checkpoint: remove it to restart") from error
+        except (OSError, KeyError, ValueError, EOFError, TypeError, BadZipFile) as error:
+            raise ValueError(
+                f"{path} is not a readable checkpoint: remove it to start anew"
+            ) from error

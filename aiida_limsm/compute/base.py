@@ -81,6 +81,8 @@ def read_model(model: type[ModelT], path: Path) -> ModelT:
         return model.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         raise JobError(Status.INVALID_INPUT, f"{path} does not exist") from None
+    except OSError as error:
+        raise JobError(Status.INVALID_INPUT, f"{path}: {error.strerror}") from None
     except ValidationError as error:
         raise JobError(Status.INVALID_INPUT, f"{path}: {first_error(error)}") from None
 

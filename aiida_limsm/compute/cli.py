@@ -68,6 +68,8 @@ def execute(name: str, job_input: LimsmModel, folder: Path) -> JobResults:
     job = JOBS[name]
     configure_threads(getattr(job_input, "threads", 1))
     folder.mkdir(parents=True, exist_ok=True)
+    # A killed job must not leave the results of an earlier one.
+    (folder / RESULTS_FILENAME).unlink(missing_ok=True)
     with (folder / LOG_FILENAME).open("a", encoding="utf-8") as log:
         try:
             results = job.load_runner()(job_input, folder, _tee(log))
@@ -97,8 +99,12 @@ def _build_input(job: Job, path: Path | None, settings: tuple[str, ...]) -> Lims
             return read_model(job.input_model, path)
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise JobError(Status.INVALID_INPUT, f"{path} does not exist") from None
         except (OSError, ValueError) as error:
             raise JobError(Status.INVALID_INPUT, f"{path}: {error}") from None
+        if not isinstance(values, dict):
+            raise JobError(Status.INVALID_INPUT, f"{path}: must hold one JSON object")
     for setting in settings:
         key, separator, text = setting.partition("=")
         if not separator:
@@ -119,7 +125,8 @@ def _finish(results: JobResults, folder: Path) -> None:
     if results.status is not Status.FINISHED:
         click.echo(f"limsm: {results.status.value}: {results.message}", err=True)
         raise SystemExit(1)
-    click.echo(f"{results.message}; results in {folder / RESULTS_FILENAME}")
+    message = results.message or results.status.value
+    click.echo(f"{message}; results in {folder / RESULTS_FILENAME}")
 
 
 def _run(
@@ -130,7 +137,7 @@ def _run(
         click.echo(json.dumps(job.input_model.model_json_schema(), indent=2))
         return
     if path is None and not settings:
-        path = Path(INPUT_FILENAME)
+        path = (folder or Path()) / INPUT_FILENAME
     where = folder or (path.parent if path is not None else Path())
     try:
         job_input = _build_input(job, path, settings)

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 from .base import JobError, Status
-from .environment import StopSignal
+from .environment import StopSignal, die_with_parent
 from .evaluate import inspect_potential
 from .inputs import TrainInput
-from .results import EpochRecord, PotentialInfo, TrainResults
+from .mace_progress import TrainingProgress
+from .results import PotentialInfo, TrainResults
 
-NAME = "potential"
-FINAL_MODEL = f"{NAME}.model"
+#: MACE's name for the run: its files are not ours until it has ended well.
+NAME = "mace"
+FINAL_MODEL = "potential.model"
 CURRENT_FOUNDATION = "foundation_e0.model"
 TRAIN_LOG = "mace_run_train.log"
 _POLL_SECONDS = 0.5
@@ -42,20 +43,22 @@ def run_train(
     _check_dataset(job, folder)
     foundation = _prepare_foundation(job, folder)
     final = folder / FINAL_MODEL
-    status, message = Status.FINISHED, "already trained"
+    status, message = Status.FINISHED, f"already trained: remove {FINAL_MODEL} to train on"
     if not final.is_file():
         status, message = _train(job, folder, started, progress)
     potential: PotentialInfo | None = None
-    if status is Status.FINISHED:
-        produced = folder / _model_name(job)
-        if not produced.is_file():
-            status = Status.TRAINING_FAILED
-            message = f"mace_run_train wrote no {produced.name}: see {TRAIN_LOG}"
-        else:
-            if produced != final:
+        if status is Status.FINISHED:
+            produced = folder / _model_name(job)
+            if produced.is_file():
                 os.replace(produced, final)
-            potential = inspect_potential(final)
-    history = tuple(read_history(folder))
+            else:
+                status = Status.TRAINING_FAILED
+                message = f"mace_run_train wrote no {produced.name}: see {TRAIN_LOG}"
+    if status is Status.FINISHED:
+        potential = inspect_potential(final)
+    progressed = TrainingProgress(folder)
+    progressed.update()
+    history = progressed.history
     return TrainResults(
         status=status,
         message=message,
@@ -72,8 +75,18 @@ def _check_dataset(job: TrainInput, folder: Path) -> None:
     """Refuse what MACE would fail on late or silently: too few frames, missing labels or E0s."""
     import ase.io
 
-    train = ase.io.read(folder / job.train_file, index=":")
-    valid = ase.io.read(folder / job.valid_file, index=":")
+    frames = {}
+    for name in (job.train_file, job.valid_file):
+        try:
+            frames[name] = ase.io.read(folder / name, index=":")
+        except Exception as error:  # ASE's readers raise anything
+            raise JobError(
+                Status.INVALID_INPUT,
+                f"{folder / name} cannot be read ({type(error).__name__}): write it as extxyz",
+            ) from error
+        if not frames[name]:
+            raise JobError(Status.INVALID_INPUT, f"{folder / name} holds no frames")
+    train, valid = frames[job.train_file], frames[job.valid_file]
     if job.batch_size > len(train):
         raise JobError(
             Status.INVALID_INPUT,
@@ -87,7 +100,8 @@ def _check_dataset(job: TrainInput, folder: Path) -> None:
         missing = set(atoms.symbols) - set(job.e0s_ev)
         if missing:
             raise JobError(
-                Status.INVALID_INPUT, f"e0s_ev: no isolated-atom energy of {', '.join(missing)}"
+                Status.INVALID_INPUT,
+                f"e0s_ev: no isolated-atom energy of {', '.join(sorted(missing))}",
             )
 
 
@@ -173,73 +187,60 @@ def _train(
     job: TrainInput, folder: Path, started: float, progress: Callable[[str], None]
 ) -> tuple[Status, str]:
     """Run ``mace_run_train`` as a child, reporting epochs and stopping it when it must stop."""
+    _drop_damaged_checkpoints(folder, progress)
     restart = any((folder / "checkpoints").glob("*.pt"))
     command = [sys.executable, "-m", "mace.cli.run_train", *command_line(job, restart)]
-    seen = len(tuple(read_history(folder)))
+    done = TrainingProgress(folder)
+    done.update()
+    # A loss that went wrong in an earlier run is no verdict on this one.
+    done.diverged = False
+
+    def report() -> None:
+        for record in done.update():
+            progress(
+                f"epoch {record.epoch + 1}/{job.max_epochs}  validation force RMSE "
+                f"{record.rmse_forces_mev_per_angstrom:.1f} meV/Å"
+            )
+
     with (folder / TRAIN_LOG).open("ab") as log, StopSignal() as stop:
-        child = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
-        verdict: tuple[Status, str] | None = None
+        child = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            preexec_fn=die_with_parent(),
+        )
         while child.poll() is None:
             time.sleep(_POLL_SECONDS)
-            history = tuple(read_history(folder))
-            for record in history[seen:]:
-                progress(
-                    f"epoch {record.epoch + 1}/{job.max_epochs}  validation force RMSE "
-                    f"{record.rmse_forces_mev_per_angstrom:.1f} meV/Å"
-                )
-            seen = len(history)
-            if _diverged(folder):
-                verdict = (Status.LOSS_NOT_FINITE, "the loss is not finite: lower learning_rate")
+            report()
             elapsed = time.monotonic() - started
-            if stop.received or (job.max_seconds is not None and elapsed > job.max_seconds):
-                reason = stop.received or f"max_seconds ({job.max_seconds:g} s)"
-                verdict = (
-                    Status.OUT_OF_WALLTIME,
-                    f"stopped by {reason} after {len(history)} of {job.max_epochs} epochs: "
-                    "run it again",
-                )
-            if verdict is not None:
-                child.send_signal(signal.SIGKILL)
+            late = job.max_seconds is not None and elapsed > job.max_seconds
+            if done.diverged or stop.received or late:
+                child.kill()
                 child.wait()
-                return verdict
-    if _diverged(folder):
+                break
+        report()
+    if done.diverged:
         return Status.LOSS_NOT_FINITE, "the loss is not finite: lower learning_rate"
-    if child.returncode != 0:
-        return Status.TRAINING_FAILED, _last_error(folder / TRAIN_LOG, child.returncode)
-    return Status.FINISHED, f"{job.max_epochs} epochs done"
+    if child.returncode == 0:
+        return Status.FINISHED, f"{job.max_epochs} epochs done"
+    if stop.received or child.returncode == -signal.SIGKILL:
+        # A scheduler signals every process of a job: the child may be gone before we asked.
+        reason = stop.received or f"max_seconds ({job.max_seconds:g} s)"
+        return (
+            Status.OUT_OF_WALLTIME,
+            f"stopped by {reason} after {len(done.history)} of {job.max_epochs} epochs: "
+            "run it again",
+        )
+    return Status.TRAINING_FAILED, _last_error(folder / TRAIN_LOG, child.returncode)
 
 
-def _records(folder: Path) -> Iterator[dict[str, object]]:
-    for path in sorted((folder / "results").glob("*_train.txt")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            # the last line may be half written while the training runs
-            if line.endswith("}"):
-                yield json.loads(line)
-
-
-def read_history(folder: Path) -> Iterator[EpochRecord]:
-    """Yield validation errors per epoch from MACE's own JSON lines, a redone epoch once."""
-    epochs: dict[int, EpochRecord] = {}
-    for record in _records(folder):
-        epoch = record.get("epoch")
-        if record.get("mode") != "eval" or not isinstance(epoch, int):
-            continue
-        values = [record[key] for key in ("loss", "rmse_f", "rmse_e_per_atom")]
-        loss, forces, energy = (float(str(value)) for value in values)
-        if all(math.isfinite(value) for value in (loss, forces, energy)):
-            epochs[epoch] = EpochRecord(
-                epoch=epoch,
-                loss=loss,
-                rmse_forces_mev_per_angstrom=1e3 * forces,
-                rmse_energy_mev_per_atom=1e3 * energy,
-            )
-    yield from (epochs[epoch] for epoch in sorted(epochs))
-
-
-def _diverged(folder: Path) -> bool:
-    return any(
-        not math.isfinite(float(str(record.get("loss", 0.0)))) for record in _records(folder)
-    )
+def _drop_damaged_checkpoints(folder: Path, progress: Callable[[str], None]) -> None:
+    """Remove checkpoints that a kill left half written: MACE would fail on them."""
+    for path in (folder / "checkpoints").glob("*.pt"):
+        if not zipfile.is_zipfile(path):
+            progress(f"{path.name} is cut short: removed")
+            path.unlink()
 
 
 def _last_error(log: Path, returncode: int) -> str:

@@ -102,6 +102,7 @@ def summarise(
     bound: float,
     unseen: float = 0.0,
     biased: bool = False,
+    memory: float = 0.0,
 ) -> Diffusion:
     """Judge an estimate: error, and whether it is resolved.
 
@@ -126,12 +127,18 @@ def summarise(
         Add the bootstrap's estimate of the bias, mean of the samples − value, to the covariance
         as if it were random. Thinly sampled networks look more disordered than they are, and
         disorder slows diffusion.
+    memory
+        Error of the value from memory beyond the lag, cm²/s (:func:`lags.memory_bias`); it is
+        added to the covariance along the tensor itself.
     """
     value = float(np.trace(tensor)) / 3.0
     covariance = sample_covariance(samples, units)
     if biased:
         bias = samples.mean(axis=0) - tensor_to_six(tensor)
         covariance = covariance + np.outer(bias, bias)
+    if value > 0:
+        along = tensor_to_six(tensor) * memory / value
+        covariance = covariance + np.outer(along, along)
     error = float(np.sqrt(max(covariance[:3, :3].sum(), 0.0))) / 3.0
     reason = ""
     if jumps < minimum_jumps:

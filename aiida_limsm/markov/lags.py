@@ -8,7 +8,7 @@ import numpy as np
 
 from .arrays import FloatArray, IntArray
 
-__all__ = ["LagChoice", "choose_lag", "lag_grid"]
+__all__ = ["LagChoice", "choose_lag", "lag_grid", "memory_bias"]
 
 
 PAIRED_ERRORS = 2.5
@@ -69,3 +69,23 @@ def choose_lag(lags_ps: FloatArray, values: FloatArray, samples: FloatArray) -> 
     return LagChoice(
         n - 1, f"D(τ) reaches no plateau up to {lags_ps[-1]:.4g} ps: longest lag taken", False
     )
+
+
+def memory_bias(
+    lags_ps: FloatArray, values: FloatArray, spread: FloatArray, lag_ps: float
+) -> float:
+    """Estimate how much memory beyond the lag still adds to D, in the units of ``values``.
+
+    An ion whose vacancy stays behind jumps back more often than a Markov chain would. Once the
+    memory is over the mean-square displacement is a line with an offset, 6 D t + C, so that a
+    model of lag τ finds D + C/(6τ). The line D(τ) = D∞ + c/τ is fitted to the lags from ``lag_ps``
+    on (four at least), weighted by 1/``spread``²; the answer is c/``lag_ps``.
+    """
+    first = min(int(np.searchsorted(lags_ps, lag_ps * (1 - 1e-9))), len(lags_ps) - 4)
+    if first < 0 or not (spread[first:] > 0).all():
+        return 0.0
+    inverse, weights = 1.0 / lags_ps[first:], 1.0 / spread[first:] ** 2
+    centre = np.average(inverse, weights=weights)
+    lever = weights * (inverse - centre)
+    slope = float(lever @ values[first:]) / float(lever @ (inverse - centre))
+    return slope / lag_ps

@@ -1,0 +1,48 @@
+"""MolecularDynamicsWorkChain with real jobs: restarts, and failures that keep their frames."""
+
+from __future__ import annotations
+
+import pytest
+from aiida import orm
+from aiida.engine import run_get_node
+
+from aiida_limsm.workchains.md import MolecularDynamicsWorkChain
+
+pytestmark = pytest.mark.slow
+
+
+def builder(limsm_code, crystal, foundation, **fields):
+    md = {
+        "steps": 60,
+        "equilibration_steps": 20,
+        "frame_interval_steps": 20,
+        "temperature_k": 600.0,
+        **fields,
+    }
+    return MolecularDynamicsWorkChain.get_builder_from_protocol(
+        limsm_code, crystal, foundation, protocol="fast", overrides={"md": md}
+    )
+
+
+def test_restarted_until_complete(limsm_code, crystal, foundation):
+    """A walltime of next to nothing: every job does one interval, the whole is one trajectory."""
+    whole, node = run_get_node(builder(limsm_code, crystal, foundation))
+    assert node.is_finished_ok, node.exit_message
+    pieces, node = run_get_node(builder(limsm_code, crystal, foundation, max_seconds=1e-3))
+    assert node.is_finished_ok, node.exit_message
+    jobs = [n for n in node.called if isinstance(n, orm.CalcJobNode)]
+    assert len(jobs) >= 3
+    assert pieces["output_parameters"]["restarts"] == len(jobs) - 1
+    assert pieces["trajectory"].n_frames == 4
+    # bit for bit the run that was never interrupted
+    assert pieces["trajectory"].sha256 == whole["trajectory"].sha256
+
+
+def test_a_guard_ends_it_and_keeps_the_frames(limsm_code, crystal, foundation):
+    outputs, node = run_get_node(
+        builder(limsm_code, crystal, foundation, max_framework_msd_angstrom2=1e-6)
+    )
+    assert node.exit_status == 310
+    assert "framework moved" in node.exit_message
+    assert outputs["trajectory"].n_frames >= 1
+    assert len([n for n in node.called if isinstance(n, orm.CalcJobNode)]) == 1
