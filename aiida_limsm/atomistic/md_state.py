@@ -82,7 +82,7 @@ class Checkpoint:
             )
             handle.flush()
             os.fsync(handle.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
 
     @classmethod
     def read(cls, path: Path) -> Checkpoint:

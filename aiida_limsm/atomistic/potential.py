@@ -79,9 +79,7 @@ def locate_model(source: str) -> Path:
 
     names = [name for name in mace_mp_names if name]
     if source not in names:
-        raise ValueError(
-            f"{source} is neither a file nor a published model ({', '.join(names)})"
-        )
+        raise ValueError(f"{source} is neither a file nor a published model ({', '.join(names)})")
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             return Path(download_mace_mp_checkpoint(source))
@@ -176,7 +174,7 @@ def write_with_e0s(source: Path, target: Path, e0s_ev: Mapping[str, float]) -> N
     replace_e0s(model, e0s_ev)
     temporary = target.with_name(target.name + ".tmp")
     torch.save(model, temporary)
-    os.replace(temporary, target)
+    temporary.replace(target)
 
 
 def load_calculator(
@@ -213,9 +211,7 @@ def load_calculator(
         raise ValueError(f"the potential has no head '{head}', only {', '.join(heads)}")
     if e0s_ev is not None:
         replace_e0s(model, e0s_ev)
-    return MACECalculator(
-        models=[model], device=device, default_dtype=dtype, head=head or heads[0]
-    )
+    return MACECalculator(models=[model], device=device, default_dtype=dtype, head=head or heads[0])
 
 
 def require_elements(path_elements: tuple[str, ...], needed: set[str]) -> None:

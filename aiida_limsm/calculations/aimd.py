@@ -15,20 +15,30 @@ from aiida_limsm.units import GPA_TO_EV_PER_ANGSTROM3, RYDBERG_TIME_TO_FS, RYDBE
 #: pw.x prints these once per MD step, after it moved the ions.
 _TEMPERATURE = re.compile(r"^\s*temperature\s*=\s*([0-9.E+-]+)\s*K", re.MULTILINE)
 _CONSERVED = re.compile(r"^\s*Ekin \+ Etot \(const\)\s*=\s*([0-9.E+-]+)\s*Ry", re.MULTILINE)
+#: The energy of a converged SCF; pw.x marks no other with an exclamation mark.
+_CONVERGED = re.compile(r"^!\s+total energy", re.MULTILINE)
 
-def whole_frames(trajectory: orm.TrajectoryData) -> int:
+
+def whole_frames(trajectory: orm.TrajectoryData, stdout: str | None = None) -> int:
     """Return how many frames have positions, energy, forces and stress.
 
-    An SCF that fails inside an MD run ends pw.x with exit code 0 and leaves a last frame without
-    energies, so frames have to be counted.
+    An SCF that fails inside an MD run ends pw.x without a clear sign and leaves a last frame
+    without energies, so frames have to be counted. A run that is killed before its first frame
+    still shows the XML file of the segment it continued: frames are counted in the text output
+    too (``stdout``, by default that of the calculation that made the trajectory).
     """
+    if stdout is None and (creator := trajectory.creator) is not None:
+        stdout = creator.outputs.retrieved.base.repository.get_object_content("aiida.out")
     names = set(trajectory.get_arraynames())
     if not {"energy", "forces"} <= names:
         return 0
     lengths = [
-        len(trajectory.get_array(name)) for name in ("positions", "energy", "forces", "stress")
+        len(trajectory.get_array(name))
+        for name in ("positions", "energy", "forces", "stress")
         if name in names
     ]
+    if stdout is not None:
+        lengths.append(len(_CONVERGED.findall(stdout)))
     return min(lengths)
 
 
@@ -69,9 +79,9 @@ def join_segments(
     symbols: list[str] = []
     for key in keys:
         trajectory = nodes[f"trajectory_{key}"]
-        count = whole_frames(trajectory)
-        symbols = trajectory.symbols
         stdout = nodes[f"retrieved_{key}"].base.repository.get_object_content("aiida.out")
+        count = whole_frames(trajectory, stdout)
+        symbols = trajectory.symbols
         values = {
             "positions": trajectory.get_positions()[:count],
             "cells": trajectory.get_cells()[:count],
@@ -124,13 +134,17 @@ def dft_settings(
     system = parameters.get("SYSTEM", {})
     outputs = [node for key, node in sorted(nodes.items()) if key.startswith("output_")]
     functional = outputs[0].get_dict().get("dft_exchange_correlation") if outputs else None
-    mesh, offset = kpoints.get_kpoints_mesh()
+    try:
+        mesh, offset = kpoints.get_kpoints_mesh()
+        k_points = {"mesh": list(mesh), "offset": list(offset)}
+    except AttributeError:
+        k_points = {"list": kpoints.get_kpoints().tolist()}
     return {
         "code": "Quantum ESPRESSO pw.x",
         "functional": functional,
         "ecutwfc_ry": system.get("ecutwfc"),
         "ecutrho_ry": system.get("ecutrho", 4 * system.get("ecutwfc", 0.0)),
-        "k_points": {"mesh": list(mesh), "offset": list(offset)},
+        "k_points": k_points,
         "smearing": system.get("smearing"),
         "degauss_ry": system.get("degauss"),
         "pseudopotentials": {

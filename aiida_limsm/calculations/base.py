@@ -67,6 +67,12 @@ class LimsmCalculation(CalcJob):
             invalidates_cache=True,
             message="The job left no readable results.json: it was killed or never started.",
         )
+        spec.exit_code(
+            303,
+            "ERROR_OUTPUT_FILE",
+            invalidates_cache=True,
+            message="An output file is missing or damaged: {reason}",
+        )
         for status, code in EXIT_CODES.items():
             spec.exit_code(
                 code,

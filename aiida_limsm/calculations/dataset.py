@@ -97,9 +97,15 @@ def build_dataset(
     """
     split = SplitSettings.model_validate(parameters.get_dict())
     sources = sorted(trajectories)
-    settings = [trajectories[name].base.attributes.get("dft_settings") for name in sources]
+    settings = [trajectories[name].base.attributes.get("dft_settings", None) for name in sources]
+    for name, found in zip(sources, settings, strict=True):
+        if found is None:
+            raise ValueError(
+                f"{name} does not say its DFT settings: give trajectories joined by AimdWorkChain"
+            )
     for name, other in zip(sources[1:], settings[1:], strict=True):
-        differing = [key for key in settings[0] if settings[0][key] != other.get(key)]
+        keys = sorted({*settings[0], *other})
+        differing = [key for key in keys if settings[0].get(key) != other.get(key)]
         if differing:
             raise ValueError(
                 f"{name} and {sources[0]} differ in {', '.join(differing)}: their energies "
@@ -111,9 +117,7 @@ def build_dataset(
         frames = labelled_frames(trajectory, index)
         for label, indices in split.blocks(len(frames)).items():
             splits[label] += [frames[i] for i in indices]
-    return ReferenceDatasetData(
-        splits, isolated_atoms.get_dict(), settings[0], sources=sources
-    )
+    return ReferenceDatasetData(splits, isolated_atoms.get_dict(), settings[0], sources=sources)
 
 
 def labelled_frames(trajectory: orm.TrajectoryData, source: int) -> list[Atoms]:

@@ -55,9 +55,12 @@ class MarkovCalculation(LimsmCalculation):
         """Return the file names; check that there is something to analyse."""
         if not inputs["trajectories"]:
             raise ValueError("trajectories: give at least one")
-        computer = getattr(inputs.get("code"), "computer", None)
+        code = inputs.get("code")
+        computer = getattr(code, "computer", None)
         for key, trajectory in inputs["trajectories"].items():
-            if trajectory.storage == "remote" and trajectory.computer.uuid != computer.uuid:
+            if code is None or trajectory.storage != "remote":
+                continue
+            if computer is None or trajectory.computer.uuid != computer.uuid:
                 raise ValueError(
                     f"trajectories.{key} lies on {trajectory.computer.label}: use a limsm code of "
                     "that computer"

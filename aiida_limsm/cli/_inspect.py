@@ -10,6 +10,7 @@ import click
 from aiida import orm
 
 from aiida_limsm.compute.results import PotentialInfo
+from aiida_limsm.data._content import sha256_of_file
 from aiida_limsm.data.potential import PotentialData
 
 
@@ -33,6 +34,9 @@ def import_potential(
         With one line that names the remedy.
     """
     path = Path(source).expanduser()
+    # what is known already need not be loaded with torch again
+    if path.is_file() and (known := _stored(sha256_of_file(path))):
+        return known
     command = [sys.executable, "-m", "aiida_limsm.compute.cli", "inspect", source, "--json"]
     if not path.is_file():
         path = folder / f"{Path(source).name}.model"
@@ -42,9 +46,15 @@ def import_potential(
         lines = done.stderr.strip().splitlines() or [f"limsm inspect ended with {done.returncode}"]
         raise click.ClickException(lines[-1].removeprefix("limsm inspect: "))
     info = PotentialInfo.model_validate_json(done.stdout)
-    query = orm.QueryBuilder().append(PotentialData, filters={"attributes.sha256": info.sha256})
-    if existing := query.first(flat=True):
-        return existing
+    if known := _stored(info.sha256):
+        return known
     node = PotentialData(path, info, license=license, citation=citation)
     node.label = path.stem
     return node.store()
+
+
+def _stored(sha256: str) -> PotentialData | None:
+    """Return the potential of that content, if there is one."""
+    query = orm.QueryBuilder().append(PotentialData, filters={"attributes.sha256": sha256})
+    node: PotentialData | None = query.first(flat=True)
+    return node

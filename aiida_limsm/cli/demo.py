@@ -8,8 +8,6 @@ from typing import Any
 
 import click
 
-from .profile import load_limsm_profile
-
 
 @click.command("demo")
 @click.option("--fast", is_flag=True, help="Shorter runs, larger errors: half the time.")
@@ -51,16 +49,16 @@ def demo_command(
       aiida-limsm demo --fast --report /tmp/report
       aiida-limsm demo --foundation medium-mpa-0
     """
-    load_limsm_profile()
     from aiida import orm
     from aiida.engine import submit
+
+    from aiida_limsm.workchains.transport import LithiumTransportWorkChain
 
     from ._demo_inputs import FAST, FULL, demo_foundation, demo_structures
     from ._follow import follow
     from .report import finish
 
     pw, limsm = _load_code(pw_code, "quantumespresso.pw"), _load_code(limsm_code, None)
-    _require_daemon()
     if foundation is None:
         potential = demo_foundation()
     else:
@@ -69,14 +67,18 @@ def demo_command(
         with tempfile.TemporaryDirectory() as scratch:
             potential = import_potential(foundation, folder=Path(scratch))
     structure, sites = demo_structures()
-    from aiida_limsm.workchains.transport import LithiumTransportWorkChain
-
-    overrides: dict[str, Any] = {**FULL, **(FAST if fast else {})}
     try:
         builder = LithiumTransportWorkChain.get_builder_from_protocol(
-            pw, limsm, structure, potential, sites=sites, protocol=protocol, overrides=overrides
+            pw,
+            limsm,
+            structure,
+            potential,
+            sites=sites,
+            protocol=protocol,
+            overrides={**FULL, **(FAST if fast else {})},
         )
         builder.metadata.label = "demo"
+        _require_daemon()
         node = submit(builder)
     except ValueError as error:
         raise click.ClickException(str(error)) from None

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import click
 
-from .profile import load_limsm_profile
-
 
 @click.group("potential")
 def potential_group() -> None:
@@ -35,7 +33,6 @@ def import_command(
 
     A model file is a pickle: loading it runs code from it. Import only files that you trust.
     """
-    load_limsm_profile()
     from ._demo_inputs import demo_foundation
     from ._inspect import import_potential
 
@@ -54,7 +51,6 @@ def import_command(
 @potential_group.command("list")
 def list_command() -> None:
     """List the potentials of the profile."""
-    load_limsm_profile()
     from aiida import orm
 
     from aiida_limsm.data.potential import PotentialData

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from enum import Enum
 from pathlib import Path
 from typing import TypeVar
@@ -92,4 +91,4 @@ def write_model(model: LimsmModel, path: Path) -> None:
     temporary = path.with_name(path.name + ".tmp")
     text = json.dumps(model.model_dump(mode="json"), indent=2, sort_keys=True)
     temporary.write_text(text + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    temporary.replace(path)

@@ -164,7 +164,7 @@ def main() -> None:
       limsm md input.json --set steps=100000
       limsm md --fields                    every field with its unit, type and default
       limsm inspect my.model               elements, cut-off, heads, E0s of a MACE model
-    """
+    """  # noqa: D301 - click wants the backspace character itself
 
 
 def _add(name: str, help_text: str) -> None:

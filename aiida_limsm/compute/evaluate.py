@@ -59,7 +59,9 @@ def run_evaluate(
     }
     errors: dict[str, ErrorSummary] = {}
     try:
-        symbols = {symbol for frames in datasets.values() for atoms in frames for symbol in atoms.symbols}
+        symbols = {
+            symbol for frames in datasets.values() for atoms in frames for symbol in atoms.symbols
+        }
         require_elements(describe_model(folder / job.potential_file).elements, symbols)
         calculator = load_calculator(
             folder / job.potential_file,

@@ -19,6 +19,11 @@ PositiveInt = Annotated[int, Field(gt=0)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Symbol = Annotated[str, Field(pattern=r"^[A-Z][a-z]?$")]
+#: Arguments of mace_run_train that decide where ``limsm train`` finds its files.
+_OWN_ARGUMENTS = {
+    "name", "work_dir", "model_dir", "checkpoints_dir", "results_dir", "train_file", "valid_file",
+    "foundation_model", "E0s", "restart_latest",
+}  # fmt: skip
 Device = Literal["cpu", "cuda"]
 Dtype = Literal["float32", "float64"]
 
@@ -123,6 +128,8 @@ class TrainInput(LimsmModel):
                 f"stage_two_epoch ({self.stage_two_epoch}) must come before "
                 f"max_epochs ({self.max_epochs})"
             )
+        if own := sorted(_OWN_ARGUMENTS & set(self.extra_arguments)):
+            raise ValueError(f"extra_arguments: {', '.join(own)} are set by limsm: remove them")
         return self
 
 

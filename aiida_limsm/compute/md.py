@@ -143,9 +143,7 @@ def run_md(job: MdInput, folder: Path, progress: Callable[[str], None] = print) 
                 if not finished:
                     reason = signal.received or f"max_seconds ({job.max_seconds:g} s)"
                     status = Status.OUT_OF_WALLTIME
-                    message = (
-                        f"stopped by {reason} at step {run.step} of {job.steps}: run it again"
-                    )
+                    message = f"stopped by {reason} at step {run.step} of {job.steps}: run it again"
             except GuardTripped as guard:
                 status, message = _GUARD_STATUS[guard.kind], str(guard)
                 writer.flush()

@@ -6,9 +6,7 @@ from pydantic import Field
 
 from .base import JobResults, LimsmModel
 
-Matrix3 = tuple[
-    tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]
-]
+Matrix3 = tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
 
 
 class PotentialInfo(LimsmModel):

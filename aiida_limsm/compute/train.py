@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -46,16 +44,14 @@ def run_train(
     status, message = Status.FINISHED, f"already trained: remove {FINAL_MODEL} to train on"
     if not final.is_file():
         status, message = _train(job, folder, started, progress)
-    potential: PotentialInfo | None = None
         if status is Status.FINISHED:
             produced = folder / _model_name(job)
             if produced.is_file():
-                os.replace(produced, final)
+                produced.replace(final)
             else:
                 status = Status.TRAINING_FAILED
                 message = f"mace_run_train wrote no {produced.name}: see {TRAIN_LOG}"
-    if status is Status.FINISHED:
-        potential = inspect_potential(final)
+    potential = inspect_potential(final) if status is Status.FINISHED else None
     progressed = TrainingProgress(folder)
     progressed.update()
     history = progressed.history
@@ -202,6 +198,7 @@ def _train(
                 f"{record.rmse_forces_mev_per_angstrom:.1f} meV/Å"
             )
 
+    late = False
     with (folder / TRAIN_LOG).open("ab") as log, StopSignal() as stop:
         child = subprocess.Popen(
             command,
@@ -224,7 +221,7 @@ def _train(
         return Status.LOSS_NOT_FINITE, "the loss is not finite: lower learning_rate"
     if child.returncode == 0:
         return Status.FINISHED, f"{job.max_epochs} epochs done"
-    if stop.received or child.returncode == -signal.SIGKILL:
+    if stop.received or late:
         # A scheduler signals every process of a job: the child may be gone before we asked.
         reason = stop.received or f"max_seconds ({job.max_seconds:g} s)"
         return (

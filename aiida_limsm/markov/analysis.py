@@ -13,7 +13,7 @@ from .assignment import AssignmentRule, SiteAssigner
 from .curves import Curves
 from .errors import Diffusion, jump_bound, summarise
 from .fitting import fit_with_errors, scan_lags
-from .lags import choose_lag, lag_grid
+from .lags import choose_lag, lag_grid, memory_bias
 from .model import MarkovModel
 from .msd import MsdCurves, add_group, curve_with_error, msd_tensor, plan_msd
 from .paths import JumpTable, SitePaths, jump_table, unseen_share
@@ -161,11 +161,13 @@ def analyse(
     nearest = assigned[0].neighbours.nearest
     square = float((moved**2).sum(axis=1).mean()) if len(rows) else float(nearest.min()) ** 2
     bound = jump_bound(independent, square, float(paths.frames.sum()) * interval)
+    memory = memory_bias(lags_ps, scan, scan_samples.std(axis=0, ddof=1), lag_ps)
     rule = settings.assignment
     markov = summarise(
         f"Markov state model, {rule} assignment, lag {lag_ps:.4g} ps",
         fit.tensor, fit.samples, fit.units, independent, settings.minimum_jumps, bound,
-        unseen=unseen_share(paths, rows), biased=True,
+        unseen=unseen_share(paths, rows),
+        memory=memory, biased=True,
     )  # fmt: skip
 
     plan = plan_msd(frames, paths.n_ions, settings.time_blocks, interval)

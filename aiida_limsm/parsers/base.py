@@ -38,7 +38,10 @@ class LimsmParser(Parser):
             self.logger.warning(warning)
         self.out("output_parameters", orm.Dict(self.plain(results)))
         folder = kwargs.get("retrieved_temporary_folder")
-        self.attach(results, Path(folder) if folder else None)
+        try:
+            self.attach(results, Path(folder) if folder else None)
+        except (OSError, ValueError) as error:
+            return self.exit_codes.ERROR_OUTPUT_FILE.format(reason=error)
         if results.status is Status.FINISHED:
             return None
         return ExitCode(

@@ -18,4 +18,6 @@ class MolecularDynamicsParser(LimsmParser):
     def attach(self, results: MdResults, folder: Path | None) -> None:
         """Attach ``trajectory``, also of a run that a guard stopped: its frames are good."""
         if results.trajectory_file is not None and folder is not None:
-            self.out("trajectory", MolecularDynamicsData.from_file(folder / results.trajectory_file))
+            self.out(
+                "trajectory", MolecularDynamicsData.from_file(folder / results.trajectory_file)
+            )

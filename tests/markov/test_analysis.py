@@ -4,7 +4,7 @@ import pytest
 from aiida_limsm.markov.analysis import Settings, analyse
 from aiida_limsm.markov.errors import jump_bound, summarise
 from aiida_limsm.markov.io import read_curves, save_model
-from aiida_limsm.markov.lags import choose_lag, lag_grid
+from aiida_limsm.markov.lags import choose_lag, lag_grid, memory_bias
 from aiida_limsm.markov.msd import fit_tensors, plan_msd
 
 FAST = {"bootstrap_samples": 40, "number_of_lags": 4}
@@ -178,6 +178,15 @@ def test_lag_choice():
     assert "no plateau" in never.reason
     assert lag_grid(1000, 5, 16)[-1] == 100
     assert lag_grid(2, 1, 16).tolist() == [1]
+
+
+def test_memory_beyond_the_lag_is_extrapolated():
+    lags = np.array([1.0, 2, 4, 8, 16])
+    assert memory_bias(lags, 3.0 + 0.6 / lags, np.ones(5), 2.0) == pytest.approx(0.3)
+    assert memory_bias(lags, 3.0 + 0.6 / lags, np.ones(5), 16.0) == pytest.approx(0.6 / 16)
+    assert memory_bias(lags, np.full(5, 3.0), np.ones(5), 1.0) == pytest.approx(0.0)
+    assert memory_bias(lags[:2], np.ones(2), np.ones(2), 1.0) == 0.0
+    assert memory_bias(lags, np.zeros(5), np.zeros(5), 1.0) == 0.0
 
 
 def test_line_through_an_exact_msd():

@@ -86,7 +86,10 @@ def test_aimd_builder(pw_code, crystal):
 def test_missing_pseudo_family_is_named(pw_code, crystal):
     with pytest.raises(ValueError, match="no/such/family"):
         AimdWorkChain.get_builder_from_protocol(
-            pw_code, crystal, protocol="fast", overrides={"base": {"pseudo_family": "no/such/family"}}
+            pw_code,
+            crystal,
+            protocol="fast",
+            overrides={"base": {"pseudo_family": "no/such/family"}},
         )
 
 

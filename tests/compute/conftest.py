@@ -1,0 +1,64 @@
+"""Folders to run the `limsm` jobs in, with the demo model that ships with the package."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FRAMES = Path(__file__).parents[1] / "data_files" / "li11si4_aimd_16.xyz"
+
+
+@pytest.fixture(scope="session")
+def demo_model() -> Path:
+    """The small MACE model of Li and Si in the package."""
+    from aiida_limsm import resources
+
+    folder = Path(resources.__file__).parent
+    return folder / "demo_foundation" / "demo_foundation.model"
+
+
+@pytest.fixture
+def make_md_folder(tmp_path: Path, demo_model: Path) -> Callable[..., Path]:
+    """Return a factory of folders ready for `limsm md`: the model and 15 atoms."""
+    import ase.io
+
+    from aiida_limsm.atomistic.crystals import li11si4
+
+    def factory(name: str = "run", atoms: Any = None) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        shutil.copyfile(demo_model, folder / "potential.model")
+        ase.io.write(folder / "structure.extxyz", li11si4() if atoms is None else atoms)
+        return folder
+
+    return factory
+
+
+@pytest.fixture(scope="session")
+def aimd_frames() -> list[Any]:
+    """Sixteen real DFT frames."""
+    import ase.io
+
+    return ase.io.read(FRAMES, index=":")
+
+
+@pytest.fixture
+def make_train_folder(
+    tmp_path: Path, demo_model: Path, aimd_frames: list[Any]
+) -> Callable[..., Path]:
+    """Return a factory of folders ready for `limsm train`: foundation and DFT frames."""
+    import ase.io
+
+    def factory(name: str = "fit", train: int = 8, valid: int = 2) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        shutil.copyfile(demo_model, folder / "foundation.model")
+        ase.io.write(folder / "train.xyz", aimd_frames[:train])
+        ase.io.write(folder / "valid.xyz", aimd_frames[12 : 12 + valid])
+        return folder
+
+    return factory
