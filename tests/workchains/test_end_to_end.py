@@ -39,11 +39,12 @@ def study(pw_code, limsm_code, crystal, sites, foundation):
 
 def pw_ancestors(node: orm.Node) -> set[int]:
     """Return the pw.x calculations upstream of a node, found by AiiDA's own graph traversal."""
+    from aiida.common.links import LinkType
     from aiida.tools.graph.graph_traversers import traverse_graph
 
     found = traverse_graph(
         [node.pk],
-        links_backward=[orm.utils.links.LinkType.INPUT_CALC, orm.utils.links.LinkType.CREATE],
+        links_backward=[LinkType.INPUT_CALC, LinkType.CREATE],
     )["nodes"]
     nodes = [orm.load_node(pk) for pk in found]
     return {n.pk for n in nodes if getattr(n, "process_label", None) == "PwCalculation"}

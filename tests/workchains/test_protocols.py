@@ -36,7 +36,7 @@ def test_has_the_three_protocols(workchain):
 
 @pytest.mark.parametrize("workchain", ALL)
 def test_unknown_protocol_names_the_known_ones(workchain):
-    with pytest.raises(ValueError, match="unknown protocol 'exact': choose one of .*stringent"):
+    with pytest.raises(ValueError, match=r"unknown protocol 'exact': choose one of .*stringent"):
         workchain.get_protocol_inputs("exact")
 
 
