@@ -37,7 +37,7 @@ def demo_command(
     folder: Path,
     detach: bool,
 ) -> None:
-    r"""Take a lithium-silicon crystal from DFT to a diffusion coefficient.
+    """Take a lithium-silicon crystal from DFT to a diffusion coefficient.
 
     pw.x molecular dynamics labels frames, MACE is fine-tuned on them, its MD is mapped to
     lattice sites, and a Markov state model gives D(T) with errors. The daemon does the work:
@@ -48,9 +48,13 @@ def demo_command(
       aiida-limsm demo
       aiida-limsm demo --fast --report /tmp/report
       aiida-limsm demo --foundation medium-mpa-0
-    """
+    """  # noqa: D301 (click reads the backspace as "keep these lines")
     from aiida import orm
     from aiida.engine import submit
+
+    from .profile import load_limsm_profile
+
+    load_limsm_profile()
 
     from aiida_limsm.workchains.transport import LithiumTransportWorkChain
 

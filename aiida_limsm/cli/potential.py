@@ -10,7 +10,7 @@ import click
 
 @click.group("potential")
 def potential_group() -> None:
-    r"""Import and list MACE potentials.
+    """Import and list MACE potentials.
 
     \b
     Examples:
@@ -18,7 +18,10 @@ def potential_group() -> None:
       aiida-limsm potential import medium-mpa-0       downloaded by MACE, needs a network
       aiida-limsm potential import demo               the small model of the demo
       aiida-limsm potential list
-    """
+    """  # noqa: D301 (click reads the backspace as "keep these lines")
+    from .profile import load_limsm_profile
+
+    load_limsm_profile()
 
 
 @potential_group.command("import")

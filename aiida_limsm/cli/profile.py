@@ -126,6 +126,15 @@ def _redirect_loaded_aiida(path: Path) -> None:
     reset()
 
 
+def _loaded_profile() -> Profile | None:
+    """Return the profile in use, without importing AiiDA, which would make its folder."""
+    if "aiida.manage.manager" not in sys.modules:
+        return None
+    from aiida.manage import get_manager
+
+    return get_manager().get_profile()
+
+
 def load_limsm_profile(profile: str | None = None) -> Profile:
     """Load the profile that the commands work with, without changing it.
 
@@ -140,6 +149,9 @@ def load_limsm_profile(profile: str | None = None) -> Profile:
     PreparationError
         When there is none, or it cannot be opened.
     """
+    loaded = _loaded_profile()
+    if loaded is not None and profile in (None, loaded.name):
+        return loaded
     path = select_aiida_path(profile=profile)
     if not has_config(path or Path.home()):
         raise PreparationError("no AiiDA profile found: make one with `aiida-limsm setup`")
@@ -149,9 +161,6 @@ def load_limsm_profile(profile: str | None = None) -> Profile:
 
     try:
         config = get_config()
-        loaded = get_manager().get_profile()
-        if loaded is not None and profile in (None, loaded.name):
-            return loaded
         if profile is not None and profile not in config.profile_names:
             names = ", ".join(config.profile_names) or "none"
             raise PreparationError(f"no profile {profile!r} in {config.dirpath} (there: {names})")

@@ -13,6 +13,8 @@ from .inputs import EvaluateInput
 from .results import ErrorSummary, EvaluateResults, PotentialInfo
 
 if TYPE_CHECKING:
+    from ase import Atoms
+
     from aiida_limsm.atomistic.evaluation import Parity
 
 PARITY_FILENAME = "parity.h5"
@@ -34,6 +36,28 @@ def inspect_potential(path: Path) -> PotentialInfo:
         raise JobError(Status.INVALID_INPUT, str(error)) from error
 
 
+def read_frames(path: Path) -> list[Atoms]:
+    """Read all frames of a file.
+
+    Raises
+    ------
+    JobError
+        If the file cannot be read or holds no frames.
+    """
+    import ase.io
+
+    try:
+        frames = list(ase.io.read(path, index=":"))
+    except Exception as error:  # ASE's readers raise anything
+        raise JobError(
+            Status.INVALID_INPUT,
+            f"{path} cannot be read ({type(error).__name__}): write it as extxyz",
+        ) from error
+    if not frames:
+        raise JobError(Status.INVALID_INPUT, f"{path} holds no frames")
+    return frames
+
+
 def run_evaluate(
     job: EvaluateInput, folder: Path, progress: Callable[[str], None] = print
 ) -> EvaluateResults:
@@ -44,7 +68,6 @@ def run_evaluate(
     JobError
         For a missing file, an unlabelled frame or an element the potential lacks.
     """
-    import ase.io
     import h5py
 
     from aiida_limsm.atomistic.evaluation import evaluate_frames
@@ -54,9 +77,7 @@ def run_evaluate(
     for name in (job.potential_file, *job.dataset_files.values()):
         if not (folder / name).is_file():
             raise JobError(Status.INVALID_INPUT, f"{folder / name} does not exist")
-    datasets = {
-        label: ase.io.read(folder / name, index=":") for label, name in job.dataset_files.items()
-    }
+    datasets = {label: read_frames(folder / name) for label, name in job.dataset_files.items()}
     errors: dict[str, ErrorSummary] = {}
     try:
         symbols = {

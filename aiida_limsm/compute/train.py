@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .base import JobError, Status
 from .environment import StopSignal, die_with_parent
-from .evaluate import inspect_potential
+from .evaluate import inspect_potential, read_frames
 from .inputs import TrainInput
 from .mace_progress import TrainingProgress
 from .results import PotentialInfo, TrainResults
@@ -69,20 +69,8 @@ def run_train(
 
 def _check_dataset(job: TrainInput, folder: Path) -> None:
     """Refuse what MACE would fail on late or silently: too few frames, missing labels or E0s."""
-    import ase.io
-
-    frames = {}
-    for name in (job.train_file, job.valid_file):
-        try:
-            frames[name] = ase.io.read(folder / name, index=":")
-        except Exception as error:  # ASE's readers raise anything
-            raise JobError(
-                Status.INVALID_INPUT,
-                f"{folder / name} cannot be read ({type(error).__name__}): write it as extxyz",
-            ) from error
-        if not frames[name]:
-            raise JobError(Status.INVALID_INPUT, f"{folder / name} holds no frames")
-    train, valid = frames[job.train_file], frames[job.valid_file]
+    train = read_frames(folder / job.train_file)
+    valid = read_frames(folder / job.valid_file)
     if job.batch_size > len(train):
         raise JobError(
             Status.INVALID_INPUT,

@@ -91,10 +91,13 @@ def test_from_crystal_to_diffusion_and_back(
     assert used == sum(outputs["dataset"].counts.values())
 
     # what a user sees
-    from aiida_limsm.cli.report import report_command
+    from aiida_limsm.cli._stages import read_stages
+    from aiida_limsm.cli.report import follow_command
 
-    result = CliRunner().invoke(report_command, [str(node.pk), "--report", str(tmp_path)])
+    assert [stage.state for stage in read_stages(node)] == ["done"] * 6
+    result = CliRunner().invoke(follow_command, [str(node.pk), "--report", str(tmp_path)])
     assert result.exit_code == 0, result.output
+    assert "held-out force RMSE" in result.output
     assert "D(8" in result.output
     assert (tmp_path / "report.html").stat().st_size > 10_000
     assert (tmp_path / "summary.png").exists()
