@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -62,7 +63,7 @@ def evaluate_frames(
     for index, labelled in enumerate(frames):
         if ENERGY_KEY not in labelled.info or FORCES_KEY not in labelled.arrays:
             raise ValueError(f"frame {index} has no {ENERGY_KEY} and {FORCES_KEY} labels")
-        atoms = Atoms(
+        atoms: Any = Atoms(
             numbers=labelled.numbers,
             positions=labelled.positions,
             cell=labelled.cell,

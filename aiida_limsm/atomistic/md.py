@@ -87,7 +87,7 @@ class MdRun:
         checkpoint: Checkpoint | None = None,
     ) -> None:
         self.settings = settings
-        self.atoms = atoms.copy()
+        self.atoms: Any = atoms.copy()  # type: ignore[no-untyped-call]
         self.atoms.calc = calculator
         self._rng = np.random.default_rng(settings.seed)
         symbols = np.array(self.atoms.get_chemical_symbols())
@@ -132,7 +132,7 @@ class MdRun:
             positions=self.atoms.get_positions(),
             momenta=self.atoms.get_momenta(),
             reference=self._reference,
-            random_state=self._rng.bit_generator.state,
+            random_state=dict(self._rng.bit_generator.state),
             statistics=self.statistics,
         )
 

@@ -117,11 +117,9 @@ def load_model(path: Path, device: str = "cpu") -> torch.nn.Module:
 
 def describe_model(path: Path) -> ModelDescription:
     """Read the description of a model from its file."""
-    import torch
-
     model: Any = load_model(path)
     elements = tuple(chemical_symbols[int(z)] for z in model.atomic_numbers)
-    energies = torch.atleast_2d(model.atomic_energies_fn.atomic_energies)[0]
+    energies = model.atomic_energies_fn.atomic_energies.reshape(-1, len(elements))[0]
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
     return ModelDescription(
         architecture=type(model).__name__,

@@ -28,7 +28,7 @@ def whole_frames(trajectory: orm.TrajectoryData, stdout: str | None = None) -> i
     too (``stdout``, by default that of the calculation that made the trajectory).
     """
     if stdout is None and (creator := trajectory.creator) is not None:
-        stdout = creator.outputs.retrieved.base.repository.get_object_content("aiida.out")
+        stdout = creator.outputs.retrieved.base.repository.get_object_content("aiida.out", "r")
     names = set(trajectory.get_arraynames())
     if not {"energy", "forces"} <= names:
         return 0
@@ -52,7 +52,7 @@ def per_step_values(stdout: str, pattern: re.Pattern[str], count: int) -> NDArra
 
 @calcfunction
 def join_segments(
-    parameters: orm.Dict, kpoints: orm.KpointsData, **nodes: orm.Data
+    parameters: orm.Dict, kpoints: orm.KpointsData, **nodes: Any
 ) -> dict[str, orm.Data]:
     """Join segments to one trajectory in this package's units, and say what made it.
 
@@ -79,7 +79,7 @@ def join_segments(
     symbols: list[str] = []
     for key in keys:
         trajectory = nodes[f"trajectory_{key}"]
-        stdout = nodes[f"retrieved_{key}"].base.repository.get_object_content("aiida.out")
+        stdout = nodes[f"retrieved_{key}"].base.repository.get_object_content("aiida.out", "r")
         count = whole_frames(trajectory, stdout)
         symbols = trajectory.symbols
         values = {

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from aiida import orm
 from aiida.common import CalcInfo, CodeInfo
 from aiida.common.folders import Folder
-from aiida.engine import CalcJob, CalcJobProcessSpec
+from aiida.engine import CalcJob
 from pydantic import ValidationError
 
 from aiida_limsm.compute.base import (
@@ -38,6 +39,27 @@ EXIT_CODES: dict[Status, int] = {
 _TRANSIENT = {Status.INTERNAL_ERROR, Status.OUT_OF_WALLTIME, Status.DISK_FULL}
 
 
+@dataclass
+class JobFiles:
+    """What AiiDA is to copy into a job's folder, and to bring back."""
+
+    local_copy: list[tuple[str, str, str]] = field(default_factory=list)
+    remote_copy: list[tuple[str, str, str]] = field(default_factory=list)
+    remote_symlink: list[tuple[str, str, str]] = field(default_factory=list)
+    retrieve: list[str] = field(default_factory=list)
+    retrieve_temporary: list[str] = field(default_factory=list)
+
+    def copy(self, node: orm.Data, source: str, target: str) -> None:
+        """Have a repository file of a node copied."""
+        self.local_copy.append((node.uuid, source, target))
+
+    def continue_from(self, parent: orm.RemoteData, names: tuple[str, ...]) -> None:
+        """Have files and folders of an earlier job copied; what is not there is left out."""
+        assert parent.computer is not None  # a RemoteData cannot be stored without
+        uuid, path = parent.computer.uuid, parent.get_remote_path()
+        self.remote_copy += [(uuid, f"{path}/{name}", ".") for name in names]
+
+
 class LimsmCalculation(CalcJob):
     """Base of the CalcJobs that run ``limsm <job> input.json``."""
 
@@ -49,7 +71,7 @@ class LimsmCalculation(CalcJob):
     CACHE_VERSION = 1
 
     @classmethod
-    def define(cls, spec: CalcJobProcessSpec) -> None:
+    def define(cls, spec: Any) -> None:
         """Declare what all jobs share."""
         super().define(spec)
         spec.inputs.validator = cls.validate_inputs
@@ -92,7 +114,7 @@ class LimsmCalculation(CalcJob):
         """
         raise NotImplementedError
 
-    def prepare_files(self, folder: Folder, calcinfo: CalcInfo) -> None:
+    def prepare_files(self, folder: Folder, files: JobFiles) -> None:
         """Put the input nodes' files into place."""
         raise NotImplementedError
 
@@ -138,21 +160,16 @@ class LimsmCalculation(CalcJob):
         codeinfo.stdout_name = "stdout.txt"
         codeinfo.stderr_name = "stderr.txt"
 
+        files = JobFiles(retrieve=[RESULTS_FILENAME, LOG_FILENAME, "stdout.txt", "stderr.txt"])
+        self.prepare_files(folder, files)
         calcinfo = CalcInfo()
         calcinfo.codes_info = [codeinfo]
-        calcinfo.local_copy_list = []
-        calcinfo.remote_copy_list = []
-        calcinfo.remote_symlink_list = []
-        calcinfo.provenance_exclude_list = []
-        calcinfo.retrieve_list = [RESULTS_FILENAME, LOG_FILENAME, "stdout.txt", "stderr.txt"]
-        calcinfo.retrieve_temporary_list = []
-        self.prepare_files(folder, calcinfo)
+        calcinfo.local_copy_list = files.local_copy
+        calcinfo.remote_copy_list = files.remote_copy
+        calcinfo.remote_symlink_list = files.remote_symlink
+        calcinfo.retrieve_list = list(files.retrieve)
+        calcinfo.retrieve_temporary_list = list(files.retrieve_temporary)
         return calcinfo
-
-    @staticmethod
-    def copy_file(calcinfo: CalcInfo, node: orm.Data, source: str, target: str) -> None:
-        """Have AiiDA copy a repository file of a node into the job's folder."""
-        calcinfo.local_copy_list.append((node.uuid, source, target))
 
 
 def write_structure(folder: Folder, structure: orm.StructureData, name: str) -> None:

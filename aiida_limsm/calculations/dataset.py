@@ -122,7 +122,7 @@ def build_dataset(
 
 def labelled_frames(trajectory: orm.TrajectoryData, source: int) -> list[Atoms]:
     """Return the frames of a joined trajectory as ASE Atoms with MACE's label keys."""
-    positions, cells = trajectory.get_positions(), trajectory.get_cells()
+    positions, cells = trajectory.get_array("positions"), trajectory.get_array("cells")
     energies = trajectory.get_array("energies_ev")
     forces = trajectory.get_array("forces_ev_per_angstrom")
     names = trajectory.get_arraynames()

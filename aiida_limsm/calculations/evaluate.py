@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
-from aiida.common import CalcInfo
 from aiida.common.folders import Folder
-from aiida.engine import CalcJobProcessSpec
 
 from aiida_limsm.compute.inputs import EvaluateInput
 from aiida_limsm.data.dataset import ReferenceDatasetData
 from aiida_limsm.data.potential import PotentialData
 
-from .base import LimsmCalculation
+from .base import JobFiles, LimsmCalculation
 
 
 class EvaluateCalculation(LimsmCalculation):
@@ -29,7 +27,7 @@ class EvaluateCalculation(LimsmCalculation):
     NODES = ("potential", "dataset")
 
     @classmethod
-    def define(cls, spec: CalcJobProcessSpec) -> None:
+    def define(cls, spec: Any) -> None:
         """Declare inputs, outputs and files."""
         super().define(spec)
         spec.input("potential", valid_type=PotentialData, help="The model to judge.")
@@ -56,12 +54,12 @@ class EvaluateCalculation(LimsmCalculation):
             "e0s_ev": dataset.e0s_ev,
         }
 
-    def prepare_files(self, folder: Folder, calcinfo: CalcInfo) -> None:
+    def prepare_files(self, folder: Folder, files: JobFiles) -> None:
         """Copy the model and the frames."""
         potential = self.inputs.potential
-        self.copy_file(calcinfo, potential, potential.filename, "potential.model")
+        files.copy(potential, potential.filename, "potential.model")
         dataset = self.inputs.dataset
         for split, count in dataset.counts.items():
             if count > 0:
-                self.copy_file(calcinfo, dataset, f"{split}.xyz", f"{split}.xyz")
-        calcinfo.retrieve_list.append("parity.h5")
+                files.copy(dataset, f"{split}.xyz", f"{split}.xyz")
+        files.retrieve.append("parity.h5")

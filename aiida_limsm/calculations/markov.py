@@ -6,16 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
-from aiida.common import CalcInfo
 from aiida.common.folders import Folder
-from aiida.engine import CalcJobProcessSpec
 
 from aiida_limsm.compute.inputs import AnalyseInput
 from aiida_limsm.data.diffusion import DiffusionData
 from aiida_limsm.data.markov_model import MarkovModelData
 from aiida_limsm.data.trajectory import MolecularDynamicsData
 
-from .base import LimsmCalculation, write_structure
+from .base import JobFiles, LimsmCalculation, write_structure
 
 
 class MarkovCalculation(LimsmCalculation):
@@ -26,7 +24,7 @@ class MarkovCalculation(LimsmCalculation):
     NODES = ("trajectories", "sites")
 
     @classmethod
-    def define(cls, spec: CalcJobProcessSpec) -> None:
+    def define(cls, spec: Any) -> None:
         """Declare inputs, outputs and files."""
         super().define(spec)
         spec.input_namespace(
@@ -73,14 +71,14 @@ class MarkovCalculation(LimsmCalculation):
             "sites_file": "sites.extxyz",
         }
 
-    def prepare_files(self, folder: Folder, calcinfo: CalcInfo) -> None:
+    def prepare_files(self, folder: Folder, files: JobFiles) -> None:
         """Write the sites and copy the trajectories."""
         write_structure(folder, self.inputs.sites, "sites.extxyz")
         for key, trajectory in sorted(self.inputs.trajectories.items()):
             if trajectory.storage == "remote":
                 # analysed where it lies: it was too large to bring home
                 source = (trajectory.computer.uuid, trajectory.remote_path, f"{key}.h5")
-                calcinfo.remote_symlink_list.append(source)
+                files.remote_symlink.append(source)
             else:
-                self.copy_file(calcinfo, trajectory, trajectory.filename, f"{key}.h5")
-        calcinfo.retrieve_temporary_list.append("markov_model.h5")
+                files.copy(trajectory, trajectory.filename, f"{key}.h5")
+        files.retrieve_temporary.append("markov_model.h5")

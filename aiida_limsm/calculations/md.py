@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
-from aiida.common import CalcInfo
 from aiida.common.folders import Folder
-from aiida.engine import CalcJobProcessSpec
 
 from aiida_limsm.compute.inputs import MdInput
 from aiida_limsm.data.potential import PotentialData
 from aiida_limsm.data.trajectory import MolecularDynamicsData
 
-from .base import LimsmCalculation, write_structure
+from .base import JobFiles, LimsmCalculation, write_structure
 
 _RESTART_FILES = ("checkpoint.npz", "segments")
 
@@ -27,7 +25,7 @@ class MolecularDynamicsCalculation(LimsmCalculation):
     NODES = ("potential", "structure")
 
     @classmethod
-    def define(cls, spec: CalcJobProcessSpec) -> None:
+    def define(cls, spec: Any) -> None:
         """Declare inputs, outputs and files."""
         super().define(spec)
         spec.input("potential", valid_type=PotentialData, help="The force field.")
@@ -47,14 +45,11 @@ class MolecularDynamicsCalculation(LimsmCalculation):
         inputs["potential"].check_elements(inputs["structure"].get_symbols_set())
         return {"potential_file": "potential.model", "structure_file": "structure.extxyz"}
 
-    def prepare_files(self, folder: Folder, calcinfo: CalcInfo) -> None:
+    def prepare_files(self, folder: Folder, files: JobFiles) -> None:
         """Write the structure, copy the potential and what a restart needs."""
         write_structure(folder, self.inputs.structure, "structure.extxyz")
         potential = self.inputs.potential
-        self.copy_file(calcinfo, potential, potential.filename, "potential.model")
+        files.copy(potential, potential.filename, "potential.model")
         if (parent := self.inputs.get("parent_folder")) is not None:
-            path = parent.get_remote_path()
-            calcinfo.remote_copy_list += [
-                (parent.computer.uuid, f"{path}/{name}", ".") for name in _RESTART_FILES
-            ]
-        calcinfo.retrieve_temporary_list.append("trajectory.h5")
+            files.continue_from(parent, _RESTART_FILES)
+        files.retrieve_temporary.append("trajectory.h5")

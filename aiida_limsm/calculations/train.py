@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
-from aiida.common import CalcInfo
 from aiida.common.folders import Folder
-from aiida.engine import CalcJobProcessSpec
 
 from aiida_limsm.compute.inputs import TrainInput
 from aiida_limsm.data.dataset import ReferenceDatasetData
 from aiida_limsm.data.potential import PotentialData
 
-from .base import LimsmCalculation
+from .base import JobFiles, LimsmCalculation
 
 #: What a restarted training needs of the folder that it continues.
 _RESTART_FILES = ("checkpoints", "results", "logs")
@@ -28,7 +26,7 @@ class MaceTrainCalculation(LimsmCalculation):
     NODES = ("dataset",)
 
     @classmethod
-    def define(cls, spec: CalcJobProcessSpec) -> None:
+    def define(cls, spec: Any) -> None:
         """Declare inputs, outputs and files."""
         super().define(spec)
         spec.input("dataset", valid_type=ReferenceDatasetData, help="Labelled frames, split.")
@@ -61,16 +59,13 @@ class MaceTrainCalculation(LimsmCalculation):
             "e0s_ev": dataset.e0s_ev,
         }
 
-    def prepare_files(self, folder: Folder, calcinfo: CalcInfo) -> None:
+    def prepare_files(self, folder: Folder, files: JobFiles) -> None:
         """Copy the training and validation frames and the foundation; never the test frames."""
         for split in ("train", "valid"):
-            self.copy_file(calcinfo, self.inputs.dataset, f"{split}.xyz", f"{split}.xyz")
+            files.copy(self.inputs.dataset, f"{split}.xyz", f"{split}.xyz")
         if (foundation := self.inputs.get("foundation")) is not None:
-            self.copy_file(calcinfo, foundation, foundation.filename, "foundation.model")
+            files.copy(foundation, foundation.filename, "foundation.model")
         if (parent := self.inputs.get("parent_folder")) is not None:
-            path = parent.get_remote_path()
-            calcinfo.remote_copy_list += [
-                (parent.computer.uuid, f"{path}/{name}", ".") for name in _RESTART_FILES
-            ]
-        calcinfo.retrieve_temporary_list.append("potential.model")
-        calcinfo.retrieve_list.append("mace_run_train.log")
+            files.continue_from(parent, _RESTART_FILES)
+        files.retrieve_temporary.append("potential.model")
+        files.retrieve.append("mace_run_train.log")

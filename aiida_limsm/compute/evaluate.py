@@ -68,8 +68,6 @@ def run_evaluate(
     JobError
         For a missing file, an unlabelled frame or an element the potential lacks.
     """
-    import h5py
-
     from aiida_limsm.atomistic.evaluation import evaluate_frames
     from aiida_limsm.atomistic.potential import describe_model, load_calculator, require_elements
 
@@ -79,6 +77,7 @@ def run_evaluate(
             raise JobError(Status.INVALID_INPUT, f"{folder / name} does not exist")
     datasets = {label: read_frames(folder / name) for label, name in job.dataset_files.items()}
     errors: dict[str, ErrorSummary] = {}
+    points: dict[str, Parity] = {}
     try:
         symbols = {
             symbol for frames in datasets.values() for atoms in frames for symbol in atoms.symbols
@@ -91,28 +90,36 @@ def run_evaluate(
             dtype=job.dtype,
             e0s_ev=job.e0s_ev,
         )
-        temporary = folder / (PARITY_FILENAME + ".tmp")
-        with h5py.File(temporary, "w") as file:
-            for label, frames in datasets.items():
-                parity = evaluate_frames(frames, calculator)
-                errors[label] = summarise(parity)
-                group = file.create_group(label)
-                for name in ("n_atoms", "energy", "forces", "numbers", "stress"):
-                    if (values := getattr(parity, name)) is not None:
-                        group.create_dataset(name, data=values, compression="gzip")
-                progress(
-                    f"{label}: {len(frames)} frames, force RMSE "
-                    f"{errors[label].rmse_forces_mev_per_angstrom:.1f} meV/Å"
-                )
-        temporary.replace(folder / PARITY_FILENAME)
+        for label, frames in datasets.items():
+            points[label] = evaluate_frames(frames, calculator)
+            errors[label] = summarise(points[label])
+            progress(
+                f"{label}: {len(frames)} frames, force RMSE "
+                f"{errors[label].rmse_forces_mev_per_angstrom:.1f} meV/Å"
+            )
     except ValueError as error:
         raise JobError(Status.INVALID_INPUT, str(error)) from error
+    _write_points(points, folder / PARITY_FILENAME)
     return EvaluateResults(
         status=Status.FINISHED,
         message=f"{sum(e.frames for e in errors.values())} frames evaluated",
         errors=errors,
         wall_seconds=time.monotonic() - started,
     )
+
+
+def _write_points(points: dict[str, Parity], path: Path) -> None:
+    """Write labels and predictions, a group per dataset; the file appears when it is whole."""
+    import h5py
+
+    temporary = path.with_name(path.name + ".tmp")
+    with h5py.File(temporary, "w") as file:
+        for label, parity in points.items():
+            group = file.create_group(label)
+            for name in ("n_atoms", "energy", "forces", "numbers", "stress"):
+                if (values := getattr(parity, name)) is not None:
+                    group.create_dataset(name, data=values, compression="gzip")
+    temporary.replace(path)
 
 
 def summarise(parity: Parity) -> ErrorSummary:

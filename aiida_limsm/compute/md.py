@@ -72,7 +72,7 @@ def run_md(job: MdInput, folder: Path, progress: Callable[[str], None] = print) 
         if not path.is_file():
             raise JobError(Status.INVALID_INPUT, f"{path} does not exist")
     try:
-        atoms = ase.io.read(structure_path)
+        atoms: Any = ase.io.read(structure_path)
     except Exception as error:  # ASE's readers raise anything
         raise JobError(
             Status.INVALID_INPUT, f"structure_file: {structure_path} cannot be read: {error}"

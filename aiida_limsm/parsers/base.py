@@ -26,7 +26,7 @@ class LimsmParser(Parser):
         Outputs are attached whatever the status: nothing computed is lost.
         """
         try:
-            text = self.retrieved.base.repository.get_object_content(RESULTS_FILENAME)
+            text = self._read(RESULTS_FILENAME)
             results = self.RESULTS_MODEL.model_validate_json(text)
         except (OSError, ValidationError) as error:
             if isinstance(error, ValidationError):
@@ -61,10 +61,13 @@ class LimsmParser(Parser):
         """Create the output nodes from the results and the temporarily retrieved files."""
         raise NotImplementedError
 
+    def _read(self, name: str) -> str:
+        return self.retrieved.base.repository.get_object_content(name, "r")
+
     def _log_stderr(self) -> None:
         """Show the end of stderr: a job that left no results mostly says there why."""
         try:
-            text = self.retrieved.base.repository.get_object_content("stderr.txt")
+            text = self._read("stderr.txt")
         except OSError:
             return
         if lines := [line for line in text.splitlines() if line.strip()]:

@@ -21,19 +21,19 @@ class MarkovParser(LimsmParser):
         if results.model_file is None or folder is None:
             return
         self.out("markov_model", MarkovModelData(folder / results.model_file, results))
-        if results.temperature_k is None or results.cell_angstrom is None:
-            self.logger.error("the trajectories carry no temperature: D belongs to one, see H5MD")
-            return
         if results.markov is not None:
-            self.out("diffusion", self._diffusion(results, results.markov, results.lag_ps))
+            self._diffusion("diffusion", results, results.markov, results.lag_ps)
         if results.msd is not None:
-            self.out("diffusion_msd", self._diffusion(results, results.msd, None))
+            self._diffusion("diffusion_msd", results, results.msd, None)
 
     def _diffusion(
-        self, results: AnalyseResults, estimate: DiffusionEstimate, lag_ps: float | None
-    ) -> DiffusionData:
+        self, label: str, results: AnalyseResults, estimate: DiffusionEstimate, lag_ps: float | None
+    ) -> None:
+        if results.temperature_k is None or results.cell_angstrom is None:
+            self.logger.error(f"no {label}: the trajectories do not say their temperature")
+            return
         parameters = self.node.inputs.parameters.get_dict()
-        return DiffusionData(
+        node = DiffusionData(
             estimate,
             temperature_k=results.temperature_k,
             cell_angstrom=results.cell_angstrom,
@@ -42,3 +42,4 @@ class MarkovParser(LimsmParser):
             duration_ps=results.duration_ps,
             lag_ps=lag_ps,
         )
+        self.out(label, node)

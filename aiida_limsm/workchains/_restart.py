@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
 from aiida.common import AttributeDict
-from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, process_handler
+from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, process_handler, while_
 
 from aiida_limsm.calculations.base import EXIT_CODES
 from aiida_limsm.compute.base import Status
 
-from ._protocol import LimsmProtocolMixin
+from ._protocol import LimsmProtocolMixin, code_options, load_code
+
+
+def fill_job(
+    job: Any,
+    code: orm.AbstractCode | str,
+    parameters: Mapping[str, Any],
+    inputs: Mapping[str, Any],
+    options: Mapping[str, Any] | None,
+) -> None:
+    """Set code, parameters and options of one job's namespace of a builder."""
+    code = load_code(code)
+    job.code = code
+    job.parameters = orm.Dict(dict(parameters))
+    job.metadata = {"options": code_options(code, inputs["options"], options)}
 
 
 class LimsmRestartWorkChain(LimsmProtocolMixin, BaseRestartWorkChain):
@@ -21,6 +36,28 @@ class LimsmRestartWorkChain(LimsmProtocolMixin, BaseRestartWorkChain):
     """
 
     JOB_NAMESPACE: str
+    _process_class: Any
+
+    @classmethod
+    def define(cls, spec: Any) -> None:
+        """Declare the plain outline: the job, again while it has to be continued."""
+        super().define(spec)
+        spec.outline(
+            cls.setup,
+            while_(cls.should_run_process)(cls.run_process, cls.inspect_process),
+            cls.results,
+        )
+        spec.exit_code(310, "ERROR_JOB_FAILED", message="{label}<{pk}>: {reason}")
+
+    @classmethod
+    def start_builder(
+        cls, code: orm.AbstractCode | str, inputs: Mapping[str, Any], options: Any
+    ) -> Any:
+        """Return a builder with code, parameters and options of the job from a protocol."""
+        builder: Any = cls.get_builder()
+        fill_job(builder[cls.JOB_NAMESPACE], code, inputs[cls.JOB_NAMESPACE], inputs, options)
+        builder.max_iterations = orm.Int(inputs["max_iterations"])
+        return builder
 
     def setup(self) -> None:
         """Collect the inputs of the first job."""

@@ -48,6 +48,8 @@ def shifted_mesh(
 def _validate(inputs: Any, _: Any) -> str | None:
     if "steps" in inputs and inputs["steps"].value < 1:
         return "steps: ask for at least one MD step"
+    if "temperature" in inputs and not 0 < inputs["temperature"].value < 5000:
+        return f"temperature: {inputs['temperature'].value:g} K is not between 0 and 5000 K"
     parameters = inputs.get("base", {}).get("pw", {}).get("parameters")
     if parameters is not None:
         calculation = parameters.get_dict().get("CONTROL", {}).get("calculation")

@@ -12,8 +12,7 @@ from aiida_limsm.calculations.train import MaceTrainCalculation
 from aiida_limsm.data.dataset import ReferenceDatasetData
 from aiida_limsm.data.potential import PotentialData
 
-from ._protocol import code_options, load_code
-from ._restart import LimsmRestartWorkChain
+from ._restart import LimsmRestartWorkChain, fill_job
 
 
 class FineTuneWorkChain(LimsmRestartWorkChain):
@@ -53,7 +52,6 @@ class FineTuneWorkChain(LimsmRestartWorkChain):
         spec.output("errors_before", valid_type=orm.Dict, required=False)
         spec.output("errors_after", valid_type=orm.Dict, required=False)
         spec.output("parity", valid_type=orm.SinglefileData, required=False)
-        spec.exit_code(310, "ERROR_JOB_FAILED", message="{label}<{pk}>: {reason}")
         spec.exit_code(
             320, "ERROR_EVALUATION_FAILED", message="The potential was trained but not evaluated."
         )
@@ -80,20 +78,13 @@ class FineTuneWorkChain(LimsmRestartWorkChain):
         protocol, overrides, options
             As for the other workchains.
         """
-        code = load_code(code)
         inputs = cls.get_protocol_inputs(protocol, overrides)
-        builder: Any = cls.get_builder()
-        for namespace in ("train", "evaluate"):
-            builder[namespace].code = code
-            builder[namespace].parameters = orm.Dict(inputs[namespace])
-            builder[namespace].metadata = {
-                "options": code_options(code, inputs["options"], options)
-            }
+        builder = cls.start_builder(code, inputs, options)
+        fill_job(builder.evaluate, code, inputs["evaluate"], inputs, options)
         if dataset is not None:
             builder.dataset = dataset
         if foundation is not None:
             builder.foundation = foundation
-        builder.max_iterations = orm.Int(inputs["max_iterations"])
         return builder
 
     def setup(self) -> None:

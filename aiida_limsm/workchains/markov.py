@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
-from aiida.engine import while_
 
 from aiida_limsm.calculations.markov import MarkovCalculation
 from aiida_limsm.data.trajectory import MolecularDynamicsData
 
-from ._protocol import code_options, load_code
 from ._restart import LimsmRestartWorkChain
 
 
@@ -27,16 +25,10 @@ class MarkovWorkChain(LimsmRestartWorkChain):
         """Declare inputs, outline and outputs."""
         super().define(spec)
         spec.expose_inputs(MarkovCalculation, namespace="analyse")
-        spec.outline(
-            cls.setup,
-            while_(cls.should_run_process)(cls.run_process, cls.inspect_process),
-            cls.results,
-        )
         spec.expose_outputs(
             MarkovCalculation,
             include=("markov_model", "diffusion", "diffusion_msd", "output_parameters"),
         )
-        spec.exit_code(310, "ERROR_JOB_FAILED", message="{label}<{pk}>: {reason}")
 
     @classmethod
     def get_builder_from_protocol(
@@ -62,15 +54,10 @@ class MarkovWorkChain(LimsmRestartWorkChain):
         protocol, overrides, options
             As for the other workchains.
         """
-        code = load_code(code)
         inputs = cls.get_protocol_inputs(protocol, overrides)
-        builder: Any = cls.get_builder()
-        builder.analyse.code = code
-        builder.analyse.parameters = orm.Dict(inputs["analyse"])
-        builder.analyse.metadata = {"options": code_options(code, inputs["options"], options)}
+        builder = cls.start_builder(code, inputs, options)
         if sites is not None:
             builder.analyse.sites = sites
         if trajectories is not None:
             builder.analyse.trajectories = dict(trajectories)
-        builder.max_iterations = orm.Int(inputs["max_iterations"])
         return builder

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from aiida import orm
-from aiida.engine import while_
 
 from aiida_limsm.calculations.md import MolecularDynamicsCalculation
 from aiida_limsm.data.potential import PotentialData
 
-from ._protocol import code_options, load_code
 from ._restart import LimsmRestartWorkChain
 
 
@@ -26,15 +24,9 @@ class MolecularDynamicsWorkChain(LimsmRestartWorkChain):
         """Declare inputs, outline and outputs."""
         super().define(spec)
         spec.expose_inputs(MolecularDynamicsCalculation, namespace="md", exclude=("parent_folder",))
-        spec.outline(
-            cls.setup,
-            while_(cls.should_run_process)(cls.run_process, cls.inspect_process),
-            cls.results,
-        )
         spec.expose_outputs(
             MolecularDynamicsCalculation, include=("trajectory", "output_parameters")
         )
-        spec.exit_code(310, "ERROR_JOB_FAILED", message="{label}<{pk}>: {reason}")
 
     @classmethod
     def get_builder_from_protocol(
@@ -61,18 +53,12 @@ class MolecularDynamicsWorkChain(LimsmRestartWorkChain):
         protocol, overrides, options
             As for the other workchains.
         """
-        code = load_code(code)
         inputs = cls.get_protocol_inputs(protocol, overrides)
-        parameters = inputs["md"]
         if temperature_k is not None:
-            parameters["temperature_k"] = temperature_k
-        builder: Any = cls.get_builder()
-        builder.md.code = code
-        builder.md.parameters = orm.Dict(parameters)
-        builder.md.metadata = {"options": code_options(code, inputs["options"], options)}
+            inputs["md"]["temperature_k"] = temperature_k
+        builder = cls.start_builder(code, inputs, options)
         if structure is not None:
             builder.md.structure = structure
         if potential is not None:
             builder.md.potential = potential
-        builder.max_iterations = orm.Int(inputs["max_iterations"])
         return builder

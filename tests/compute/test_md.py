@@ -161,7 +161,9 @@ def test_checkpoints_that_do_not_belong(make_md_folder: MakeFolder) -> None:
     content = checkpoint.read_bytes()
     for damage in (b"", content[: len(content) // 2], b"not a checkpoint", b"PK\x03\x04damaged"):
         checkpoint.write_bytes(damage)
-        assert refused(folder) == f"{checkpoint} is not a readable checkpoint: remove it to start anew"
+        assert (
+            refused(folder) == f"{checkpoint} is not a readable checkpoint: remove it to start anew"
+        )
     assert sorted((folder / "segments").iterdir()) == before
 
 

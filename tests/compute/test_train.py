@@ -206,9 +206,7 @@ def test_killed_and_run_again(make_train_folder: MakeFolder) -> None:
             time.sleep(0.1)
         assert not running(folder)
     assert not (folder / "potential.model").exists()
-    epochs = 1 + max(
-        int(path.stem.split("-")[-1]) for path in folder.glob("checkpoints/*.pt")
-    )
+    epochs = 1 + max(int(path.stem.split("-")[-1]) for path in folder.glob("checkpoints/*.pt"))
     values["max_epochs"] = epochs + 2
     results = run_train(TrainInput(**values), folder, lambda line: None)
     assert results.status is Status.FINISHED

@@ -62,3 +62,10 @@ def test_not_an_md_input(pw_code, crystal):
     wrong.base.pw.parameters = orm.Dict(parameters)
     message = AimdWorkChain.spec().inputs.validate(wrong._inputs(prune=True)).message
     assert "must be 'md'" in message
+
+
+def test_a_temperature_in_other_units(pw_code, crystal):
+    wrong = builder(pw_code, crystal, 3)
+    wrong.temperature = orm.Float(-10.0)
+    message = AimdWorkChain.spec().inputs.validate(wrong._inputs(prune=True)).message
+    assert "-10 K is not between 0 and 5000 K" in message
