@@ -17,10 +17,11 @@ from ._inspect import import_potential
 FULL: dict[str, Any] = {
     "aimd_temperatures_k": [600.0, 850.0],
     "temperatures_k": [700.0, 800.0],
-    "supercell": [2, 2, 1],
+    "supercell": [2, 2, 2],
 }
 #: Changes of ``--fast``: every stage shorter, errors larger.
 FAST: dict[str, Any] = {
+    "supercell": [2, 2, 1],
     "aimd": {"steps": 36},
     "finetune": {"train": {"max_epochs": 12}},
     "md": {"md": {"steps": 2400}},

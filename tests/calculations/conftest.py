@@ -66,7 +66,9 @@ def refuse() -> Callable[..., str]:
 @pytest.fixture
 def code(aiida_code_installed: Any, aiida_localhost: orm.Computer) -> orm.InstalledCode:
     return aiida_code_installed(
-        default_calc_job_plugin="limsm.md", computer=aiida_localhost, filepath_executable="/bin/true"
+        default_calc_job_plugin="limsm.md",
+        computer=aiida_localhost,
+        filepath_executable="/bin/true",
     )
 
 
