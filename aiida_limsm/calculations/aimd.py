@@ -28,7 +28,9 @@ def whole_frames(trajectory: orm.TrajectoryData, stdout: str | None = None) -> i
     too (``stdout``, by default that of the calculation that made the trajectory).
     """
     if stdout is None and (creator := trajectory.creator) is not None:
-        stdout = creator.outputs.retrieved.base.repository.get_object_content("aiida.out", "r")
+        repository = creator.outputs.retrieved.base.repository
+        found = "aiida.out" in repository.list_object_names()
+        stdout = repository.get_object_content("aiida.out", "r") if found else ""
     names = set(trajectory.get_arraynames())
     if not {"energy", "forces"} <= names:
         return 0
@@ -148,8 +150,13 @@ def dft_settings(
         "smearing": system.get("smearing"),
         "degauss_ry": system.get("degauss"),
         "pseudopotentials": {
-            key.removeprefix("pseudo_"): {"file": node.filename, "md5": node.md5}
+            key.removeprefix("pseudo_"): {"file": node.filename, "md5": _md5(node)}
             for key, node in sorted(nodes.items())
             if key.startswith("pseudo_")
         },
     }
+
+
+def _md5(pseudo: Any) -> str:
+    # aiida-pseudo's nodes say ``md5``, AiiDA's own ``md5sum``
+    return str(getattr(pseudo, "md5", None) or pseudo.md5sum)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
+
 from aiida_limsm.compute.results import AnalyseResults, DiffusionEstimate
 from aiida_limsm.data.diffusion import DiffusionData
 from aiida_limsm.data.markov_model import MarkovModelData
@@ -20,6 +22,8 @@ class MarkovParser(LimsmParser):
         """Attach ``markov_model``, ``diffusion`` and ``diffusion_msd``."""
         if results.model_file is None or folder is None:
             return
+        with h5py.File(folder / results.model_file, "r"):
+            pass  # an OSError tells that it was cut short
         self.out("markov_model", MarkovModelData(folder / results.model_file, results))
         if results.markov is not None:
             self._diffusion("diffusion", results, results.markov, results.lag_ps)

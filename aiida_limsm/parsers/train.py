@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from aiida_limsm.compute.results import TrainResults
+from aiida_limsm.data._content import sha256_of_file
 from aiida_limsm.data.potential import PotentialData
 
 from .base import LimsmParser
@@ -19,11 +20,14 @@ class MaceTrainParser(LimsmParser):
         """Attach ``potential``; licence and citation are the foundation's."""
         if results.potential_file is None or results.potential is None or folder is None:
             return
+        path = folder / results.potential_file
+        if sha256_of_file(path) != results.potential.sha256:
+            raise ValueError(f"{path.name} is not the file that the training wrote")
         foundation = getattr(self.node.inputs, "foundation", None)
         self.out(
             "potential",
             PotentialData(
-                folder / results.potential_file,
+                path,
                 results.potential,
                 license=foundation.license if foundation is not None else None,
                 citation=foundation.citation if foundation is not None else None,

@@ -1,4 +1,4 @@
-"""Segments of ab initio MD, from recorded outputs of pw.x through aiida-quantumespresso's parser."""
+"""Segments of ab initio MD: recorded outputs of pw.x, read by aiida-quantumespresso's parser."""
 
 from __future__ import annotations
 
@@ -35,10 +35,12 @@ def kpoints(aiida_profile: Any) -> orm.KpointsData:
 
 
 @pytest.fixture
-def pseudos(aiida_profile: Any) -> dict[str, orm.UpfData]:
+def pseudos(aiida_profile: Any) -> dict[str, Any]:
+    from aiida_pseudo.data.pseudo import UpfData
+
     return {
-        "Li": orm.UpfData(str(PSEUDO / "Li.pbe-nc1e.UPF")).store(),
-        "Si": orm.UpfData(str(PSEUDO / "Si.pbe-nc.UPF")).store(),
+        "Li": UpfData(PSEUDO / "Li.pbe-nc1e.UPF").store(),
+        "Si": orm.UpfData(str(PSEUDO / "Si.pbe-nc.UPF")).store(),  # AiiDA's own node type
     }
 
 
@@ -84,7 +86,7 @@ def segment(
 
 
 def joined(
-    segments: list[dict[str, Any]], kpoints: orm.KpointsData, pseudos: dict[str, orm.UpfData]
+    segments: list[dict[str, Any]], kpoints: orm.KpointsData, pseudos: dict[str, Any]
 ) -> dict[str, Any]:
     nodes = {
         f"{name}_{index:03d}": segment[name]
@@ -104,7 +106,7 @@ def numbers(pattern: str, name: str) -> list[float]:
 
 
 def test_two_segments_are_one_trajectory(
-    segment: Any, kpoints: orm.KpointsData, pseudos: dict[str, orm.UpfData]
+    segment: Any, kpoints: orm.KpointsData, pseudos: dict[str, Any]
 ) -> None:
     parts = [segment("segment_0"), segment("segment_1")]
     assert [whole_frames(part["trajectory"]) for part in parts] == [3, 3]
@@ -150,14 +152,14 @@ def test_two_segments_are_one_trajectory(
     assert settings["functional"] == "PBE"
     assert settings["k_points"] == {"mesh": [2, 2, 2], "offset": [0.5, 0.5, 0.5]}
     assert (settings["ecutwfc_ry"], settings["degauss_ry"]) == (12.0, 0.02)
-    assert settings["pseudopotentials"]["Li"] == {
-        "file": "Li.pbe-nc1e.UPF",
-        "md5": pseudos["Li"].md5,
+    assert settings["pseudopotentials"] == {
+        "Li": {"file": "Li.pbe-nc1e.UPF", "md5": pseudos["Li"].md5},
+        "Si": {"file": "Si.pbe-nc.UPF", "md5": pseudos["Si"].md5sum},
     }
 
 
 def test_an_scf_that_fails_inside_the_run(
-    segment: Any, kpoints: orm.KpointsData, pseudos: dict[str, orm.UpfData]
+    segment: Any, kpoints: orm.KpointsData, pseudos: dict[str, Any]
 ) -> None:
     assert "convergence NOT achieved" in stdout("scf_failed")
     failed = segment("scf_failed")
@@ -173,7 +175,7 @@ def test_an_scf_that_fails_inside_the_run(
 
 
 def test_a_killed_segment_shows_the_frames_of_the_one_before(
-    segment: Any, kpoints: orm.KpointsData, pseudos: dict[str, orm.UpfData]
+    segment: Any, kpoints: orm.KpointsData, pseudos: dict[str, Any]
 ) -> None:
     killed = segment("killed")
     # three frames, all of them segment 0's: its XML file was copied, and never written anew
