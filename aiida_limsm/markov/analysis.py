@@ -182,11 +182,13 @@ def analyse(
     msd = summarise(
         plan.describe(interval), slope, slopes, units, independent, settings.minimum_jumps, bound
     )
-    progress(f"D = {markov.value:.3g} ± {markov.error:.2g} (Markov), "
-             f"{msd.value:.3g} ± {msd.error:.2g} (MSD) cm²/s")  # fmt: skip
+    progress(
+        f"D = {markov.value:.3g} ± {markov.error:.2g} (Markov), "
+        f"{msd.value:.3g} ± {msd.error:.2g} (MSD) cm²/s"
+    )
 
     mean, error = curve_with_error(np.concatenate(collected.md), plan.curve_lags, frames)
-    time = plan.curve_lags * interval
+    time = np.asarray(plan.curve_lags * interval, dtype=np.float64)
     curves = Curves(
         lag_ps=lags_ps,
         d_of_lag_cm2_s=scan,
