@@ -68,7 +68,7 @@ def _open(path: Path) -> Trajectory:
     if path.is_file() and path.suffix not in H5MD_SUFFIXES:
         raise ValueError(
             f"{path.name} does not hold its frame interval: convert it first with "
-            "aiida_limsm.trajectory.formats.convert_to_h5md(source, target, frame_interval_ps)"
+            f"`limsm convert {path.name} md.h5 --frame-interval-ps …`"
         )
     return Trajectory(path)
 

@@ -261,5 +261,31 @@ def inspect(source: str, as_json: bool, copy_to: Path | None) -> None:
     )
 
 
+@main.command()
+@click.argument("source", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--frame-interval-ps",
+    type=click.FloatRange(min=0, min_open=True),
+    required=True,
+    help="Time between frames, which most formats do not hold.",
+)
+def convert(source: Path, target: Path, frame_interval_ps: float) -> None:
+    """Convert a trajectory that ASE reads (extxyz, .traj, XDATCAR …) to H5MD, unwrapping it.
+
+    \b
+    Example:
+      limsm convert XDATCAR md.h5 --frame-interval-ps 0.02
+    """  # noqa: D301 (click reads the backspace as "keep these lines")
+    from aiida_limsm.trajectory.formats import convert_to_h5md
+
+    try:
+        frames = convert_to_h5md(source, target, frame_interval_ps)
+    except ValueError as error:
+        click.echo(f"limsm convert: {error}", err=True)
+        raise SystemExit(2) from None
+    click.echo(f"{frames} frames in {target}")
+
+
 if __name__ == "__main__":
     main()

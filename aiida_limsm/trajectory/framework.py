@@ -105,7 +105,7 @@ def _refuse_wrapped(x: FloatArray, inverse: FloatArray, name: str) -> None:
     if len(x) > 1 and np.abs(np.diff(x, axis=0) @ inverse).max() >= 0.5:
         raise ValueError(
             f"{name}: an atom moves half a cell or more between frames, so positions look "
-            "wrapped (or frames are too far apart); convert the file with convert_to_h5md"
+            "wrapped (or frames are too far apart); convert the file with `limsm convert`"
         )
 
 

@@ -176,7 +176,7 @@ class Trajectory:
             creator = self._file["h5md/creator"].attrs["name"]
             if creator != CREATOR:
                 raise ValueError(
-                    f"{self.path} was written by {creator}: convert it with convert_to_h5md"
+                    f"{self.path} was written by {creator}: convert it with `limsm convert`"
                 )
             particles = self._file["particles/all"]
             position = particles["position"]

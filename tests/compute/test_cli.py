@@ -170,3 +170,21 @@ def test_inspect(demo_model: Path, tmp_path: Path) -> None:
     wrong = limsm("inspect", tmp_path / "none.model")
     assert wrong.exit_code == 2
     assert "is neither a file nor a published model" in wrong.stderr
+
+
+def test_convert_a_trajectory_of_another_program(tmp_path: Path) -> None:
+    from ase.build import bulk
+    from ase.io import write
+
+    frames = [bulk("Li", cubic=True).repeat(2) for _ in range(3)]
+    frames[2].positions[0] += (0.1, 0.0, 0.0)
+    write(tmp_path / "md.xyz", frames)
+    source, target = tmp_path / "md.xyz", tmp_path / "md.h5"
+    result = limsm("convert", source, target, "--frame-interval-ps", 0.02)
+    assert result.exit_code == 0, result.output
+    assert result.output == f"3 frames in {target}\n"
+    frames[2].set_cell(frames[2].cell * 1.01, scale_atoms=True)  # a varying cell is refused
+    write(tmp_path / "md.xyz", frames)
+    result = limsm("convert", source, tmp_path / "other.h5", "--frame-interval-ps", 0.02)
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 1
