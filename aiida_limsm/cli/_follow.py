@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Any
 
 import click
 from aiida import orm
+from aiida.manage import get_manager
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from sqlalchemy.exc import OperationalError
 
 from ._stages import StageState, read_stages
 
 _MARKS = {"waiting": " ", "running": "▸", "done": "✓", "failed": "✗"}
 _POLL_SECONDS = 2.0
 _HEARTBEAT_SECONDS = 20.0
+_TRIES = 30
 
 
 def clock(seconds: float | None) -> str:
@@ -42,8 +46,8 @@ def follow(node: orm.WorkChainNode, console: Console | None = None) -> None:
         if sys.stdout.isatty():
             with Live(console=console, refresh_per_second=2) as live:
                 while True:
-                    ended = node.is_terminated
-                    live.update(stage_table(read_stages(node)))
+                    ended, stages = _look(node)
+                    live.update(stage_table(stages))
                     if ended:
                         return
                     time.sleep(_POLL_SECONDS)
@@ -56,12 +60,29 @@ def follow(node: orm.WorkChainNode, console: Console | None = None) -> None:
         raise SystemExit(130) from None
 
 
+def _look(node: orm.WorkChainNode) -> tuple[bool, list[StageState]]:
+    """Read whether the study has ended, and its stages; a busy database is asked again."""
+    for attempt in range(_TRIES):
+        try:
+            return node.is_terminated, read_stages(node)
+        except OperationalError:  # SQLite: the daemon is writing
+            storage: Any = get_manager().get_profile_storage()
+            storage.get_session().rollback()
+            if attempt == _TRIES - 1:
+                raise click.ClickException(
+                    "the database stays locked: look again later with "
+                    f"`aiida-limsm follow {node.pk}`"
+                ) from None
+            time.sleep(_POLL_SECONDS)
+    raise AssertionError("unreachable")
+
+
 def _follow_lines(node: orm.WorkChainNode) -> None:
     shown: dict[str, str] = {}
     spoke = time.monotonic()
     while True:
-        ended = node.is_terminated
-        for stage in read_stages(node):
+        ended, stages = _look(node)
+        for stage in stages:
             if stage.state == "waiting":
                 continue
             changed = shown.get(stage.name) != stage.state

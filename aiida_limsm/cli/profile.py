@@ -6,8 +6,10 @@ folder has to be chosen before.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import sqlite3
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,6 +196,7 @@ def ensure_profile(path: Path, name: str = PROFILE_NAME) -> Outcome:
         _create_profile(config, name)
         state = CREATED
     _require_storage(config, name)
+    _let_readers_read(config, name)
     if config.default_profile_name is None:
         config.set_default_profile(name)
         config.store()
@@ -228,6 +231,24 @@ def _require_storage(config: Any, name: str) -> None:
             f"the data of profile {name} are not in {folder} any more: move the folder back, or "
             f"remove {config.dirpath} and run the set-up again (this loses the profile's data)"
         )
+
+
+def _let_readers_read(config: Any, name: str) -> None:
+    """Set SQLite's write-ahead log, a property of the file.
+
+    Without it whoever looks while the daemon commits waits, and after five seconds one of the
+    two fails with "database is locked".
+    """
+    folder = config.get_profile(name).storage_config.get("filepath")
+    database = Path(folder or "") / "database.sqlite"
+    if not folder or not database.is_file():
+        return
+    # a daemon that writes just now keeps the mode as it is: the next set-up sets it
+    with (
+        contextlib.suppress(sqlite3.OperationalError),
+        contextlib.closing(sqlite3.connect(database)) as connection,
+    ):
+        connection.execute("PRAGMA journal_mode=WAL")
 
 
 def _tune(config: Any, name: str) -> int:

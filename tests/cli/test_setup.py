@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -202,6 +204,35 @@ class TestResources:
 
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+class Config:
+    """What of AiiDA's configuration the storage mode depends on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.storage_config = {"filepath": str(folder)}
+
+    def get_profile(self, name: str) -> Config:
+        return self
+
+
+def journal_mode(database: Path) -> str:
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        return str(connection.execute("PRAGMA journal_mode").fetchone()[0])
+
+
+def test_readers_do_not_wait_for_the_daemon(tmp_path: Path) -> None:
+    database = tmp_path / "database.sqlite"
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE t (x)")
+        connection.commit()
+    profile._let_readers_read(Config(tmp_path), "limsm")
+    assert journal_mode(database) == "wal"
+    with contextlib.closing(sqlite3.connect(database)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        with contextlib.closing(sqlite3.connect(database, timeout=0)) as reader:
+            assert reader.execute("SELECT count(*) FROM t").fetchone() == (0,)
+    profile._let_readers_read(Config(tmp_path / "elsewhere"), "limsm")  # nothing there: no harm
 
 
 @pytest.mark.slow
