@@ -67,6 +67,8 @@ class LimsmCalculation(CalcJob):
     INPUT_MODEL: ClassVar[type[LimsmModel]]
     #: Input ports that :meth:`owned_fields` reads; without them nothing can be validated.
     NODES: ClassVar[tuple[str, ...]]
+    #: What a restarted job needs of the folder that it continues; empty for short jobs.
+    RESTART_FILES: ClassVar[tuple[str, ...]] = ()
     #: Raise when the same inputs would give other outputs.
     CACHE_VERSION = 1
 
@@ -77,6 +79,13 @@ class LimsmCalculation(CalcJob):
         spec.inputs.validator = cls.validate_inputs
         spec.input("code", valid_type=orm.AbstractCode, help="The `limsm` executable.")
         spec.input("parameters", valid_type=orm.Dict, help="Fields of the job's input model.")
+        if cls.RESTART_FILES:
+            spec.input(
+                "parent_folder",
+                valid_type=orm.RemoteData,
+                required=False,
+                help="Folder of an interrupted job of the same inputs, to continue.",
+            )
         spec.inputs["metadata"]["options"]["resources"].default = {
             "num_machines": 1,
             "num_mpiprocs_per_machine": 1,
@@ -162,6 +171,8 @@ class LimsmCalculation(CalcJob):
 
         files = JobFiles(retrieve=[RESULTS_FILENAME, LOG_FILENAME, "stdout.txt", "stderr.txt"])
         self.prepare_files(folder, files)
+        if (parent := self.inputs.get("parent_folder")) is not None:
+            files.continue_from(parent, self.RESTART_FILES)
         calcinfo = CalcInfo()
         calcinfo.codes_info = [codeinfo]
         calcinfo.local_copy_list = files.local_copy
@@ -173,7 +184,7 @@ class LimsmCalculation(CalcJob):
 
 
 def write_structure(folder: Folder, structure: orm.StructureData, name: str) -> None:
-    """Write a structure as extxyz with full precision and nothing but the crystal."""
+    """Write a structure as extxyz (eight decimals of Å) with nothing but the crystal."""
     import io
 
     import ase.io

@@ -14,8 +14,6 @@ from aiida_limsm.data.trajectory import MolecularDynamicsData
 
 from .base import JobFiles, LimsmCalculation, write_structure
 
-_RESTART_FILES = ("checkpoint.npz", "segments")
-
 
 class MolecularDynamicsCalculation(LimsmCalculation):
     """Runs ``limsm md``."""
@@ -23,6 +21,7 @@ class MolecularDynamicsCalculation(LimsmCalculation):
     JOB_NAME = "md"
     INPUT_MODEL = MdInput
     NODES = ("potential", "structure")
+    RESTART_FILES = ("checkpoint.npz", "segments")
 
     @classmethod
     def define(cls, spec: Any) -> None:
@@ -30,12 +29,6 @@ class MolecularDynamicsCalculation(LimsmCalculation):
         super().define(spec)
         spec.input("potential", valid_type=PotentialData, help="The force field.")
         spec.input("structure", valid_type=orm.StructureData, help="The MD cell.")
-        spec.input(
-            "parent_folder",
-            valid_type=orm.RemoteData,
-            required=False,
-            help="Folder of an interrupted run to continue.",
-        )
         spec.inputs["metadata"]["options"]["parser_name"].default = "limsm.md"
         spec.output("trajectory", valid_type=MolecularDynamicsData, help="The whole trajectory.")
 
@@ -50,6 +43,4 @@ class MolecularDynamicsCalculation(LimsmCalculation):
         write_structure(folder, self.inputs.structure, "structure.extxyz")
         potential = self.inputs.potential
         files.copy(potential, potential.filename, "potential.model")
-        if (parent := self.inputs.get("parent_folder")) is not None:
-            files.continue_from(parent, _RESTART_FILES)
         files.retrieve_temporary.append("trajectory.h5")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aiida import orm
 from aiida.common.folders import Folder
 
 from aiida_limsm.compute.inputs import TrainInput
@@ -14,9 +13,6 @@ from aiida_limsm.data.potential import PotentialData
 
 from .base import JobFiles, LimsmCalculation
 
-#: What a restarted training needs of the folder that it continues.
-_RESTART_FILES = ("checkpoints", "results", "logs")
-
 
 class MaceTrainCalculation(LimsmCalculation):
     """Runs ``limsm train``, which drives ``mace_run_train``."""
@@ -24,6 +20,7 @@ class MaceTrainCalculation(LimsmCalculation):
     JOB_NAME = "train"
     INPUT_MODEL = TrainInput
     NODES = ("dataset",)
+    RESTART_FILES = ("checkpoints", "results", "logs")
 
     @classmethod
     def define(cls, spec: Any) -> None:
@@ -35,12 +32,6 @@ class MaceTrainCalculation(LimsmCalculation):
             valid_type=PotentialData,
             required=False,
             help="The model to fine-tune; without it a model is trained from scratch.",
-        )
-        spec.input(
-            "parent_folder",
-            valid_type=orm.RemoteData,
-            required=False,
-            help="Folder of an interrupted training to continue.",
         )
         spec.inputs["metadata"]["options"]["parser_name"].default = "limsm.train"
         spec.output("potential", valid_type=PotentialData, help="The trained model.")
@@ -65,7 +56,5 @@ class MaceTrainCalculation(LimsmCalculation):
             files.copy(self.inputs.dataset, f"{split}.xyz", f"{split}.xyz")
         if (foundation := self.inputs.get("foundation")) is not None:
             files.copy(foundation, foundation.filename, "foundation.model")
-        if (parent := self.inputs.get("parent_folder")) is not None:
-            files.continue_from(parent, _RESTART_FILES)
         files.retrieve_temporary.append("potential.model")
         files.retrieve.append("mace_run_train.log")

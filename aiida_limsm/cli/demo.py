@@ -46,7 +46,7 @@ def demo_command(
     \b
     Examples:
       aiida-limsm demo
-      aiida-limsm demo --fast --report /tmp/report
+      aiida-limsm demo --fast --report my-report
       aiida-limsm demo --foundation medium-mpa-0
     """  # noqa: D301 (click reads the backspace as "keep these lines")
     from aiida import orm

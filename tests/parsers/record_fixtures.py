@@ -15,6 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -128,6 +129,20 @@ def limsm(folder: Path, job: str, values: dict[str, Any], broken: bool = False) 
         process.wait()
 
 
+def hide_places(path: Path, more: dict[str, str]) -> None:
+    """Replace the folders of this machine in a recorded text."""
+    text = path.read_text(encoding="utf-8")
+    places = {
+        sysconfig.get_path("purelib"): "<site-packages>",
+        sysconfig.get_path("stdlib"): "<python>",
+        str(HERE.parents[1]): "<checkout>",
+        **more,
+    }
+    for place, name in places.items():
+        text = text.replace(place, name)
+    path.write_text(text, encoding="utf-8")
+
+
 def record(name: str) -> None:
     job, case = name.split("/")
     prepare, values = CASES[name]
@@ -144,6 +159,8 @@ def record(name: str) -> None:
         for file in RETRIEVED:
             if (folder / file).exists() and (file != "potential.model" or job == "train"):
                 shutil.copyfile(folder / file, target / file)
+                if (target / file).suffix in {".json", ".log", ".txt"}:
+                    hide_places(target / file, {str(folder): "<folder>"})
     size = sum(file.stat().st_size for file in target.iterdir())
     path = target / "results.json"
     status = json.loads(path.read_text())["status"] if path.exists() else "no results"
