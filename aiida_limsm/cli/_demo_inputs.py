@@ -24,7 +24,7 @@ FAST: dict[str, Any] = {
     "supercell": [2, 2, 1],
     "aimd": {"steps": 36},
     "finetune": {"train": {"max_epochs": 12}},
-    "md": {"md": {"steps": 2400}},
+    "md": {"md": {"steps": 2000}},
 }
 LIMITS = (
     "Toy: 12 Ry cut-off, a shifted 2×2×2 k-mesh and small pseudopotentials; forces are tens of "
