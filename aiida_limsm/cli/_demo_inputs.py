@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from aiida import orm
 
+from aiida_limsm import resources
+from aiida_limsm.compute.results import PotentialInfo
 from aiida_limsm.data.potential import PotentialData
 
-from ._inspect import import_potential
+from ._inspect import stored_potential
 
 #: What the full demo runs; two ab initio and two MLFF runs fill two cores.
 FULL: dict[str, Any] = {
@@ -22,7 +23,7 @@ FULL: dict[str, Any] = {
 #: Changes of ``--fast``: every stage shorter, errors larger.
 FAST: dict[str, Any] = {
     "supercell": [2, 2, 1],
-    "aimd": {"steps": 36},
+    "aimd": {"steps": 32},
     "finetune": {"train": {"max_epochs": 12}},
     "md": {"md": {"steps": 2000}},
 }
@@ -40,17 +41,33 @@ LIMITS = (
 
 
 def demo_foundation() -> PotentialData:
-    """Return the project's own small foundation model as a node."""
-    folder = resources.files("aiida_limsm.resources") / "demo_foundation"
-    with resources.as_file(folder) as path:
-        card = json.loads((Path(path) / "card.json").read_text(encoding="utf-8"))
-        citation = card["citation"]
-        return import_potential(
-            str(Path(path) / "demo_foundation.model"),
-            license=card["license"],
-            citation="; ".join(citation) if isinstance(citation, list) else citation,
-            folder=Path(path),
-        )
+    """Return the project's own small foundation model as a node, stored once.
+
+    Its card says what it is, so that the demo need not load torch first; the node itself checks
+    the card's sha256 against the file.
+    """
+    folder = Path(resources.__file__).parent / "demo_foundation"
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    if known := stored_potential(card["sha256"]):
+        return known
+    info = PotentialInfo(
+        architecture=card["architecture"]["model"],
+        elements=card["elements"],
+        r_max_angstrom=card["r_max_angstrom"],
+        dtype=card["dtype"],
+        heads=("Default",),
+        num_params=card["num_params"],
+        e0s_ev=card["e0s_ev"],
+        sha256=card["sha256"],
+    )
+    node = PotentialData(
+        folder / f"{card['name']}.model",
+        info,
+        license=card["license"],
+        citation="; ".join(card["citation"]),
+    )
+    node.label = card["name"]
+    return node.store()
 
 
 def demo_structures() -> tuple[orm.StructureData, orm.StructureData]:

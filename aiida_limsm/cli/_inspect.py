@@ -35,7 +35,7 @@ def import_potential(
     """
     path = Path(source).expanduser()
     # what is known already need not be loaded with torch again
-    if path.is_file() and (known := _stored(sha256_of_file(path))):
+    if path.is_file() and (known := stored_potential(sha256_of_file(path))):
         return known
     command = [sys.executable, "-m", "aiida_limsm.compute.cli", "inspect", source, "--json"]
     if not path.is_file():
@@ -46,14 +46,14 @@ def import_potential(
         lines = done.stderr.strip().splitlines() or [f"limsm inspect ended with {done.returncode}"]
         raise click.ClickException(lines[-1].removeprefix("limsm inspect: "))
     info = PotentialInfo.model_validate_json(done.stdout)
-    if known := _stored(info.sha256):
+    if known := stored_potential(info.sha256):
         return known
     node = PotentialData(path, info, license=license, citation=citation)
     node.label = path.stem
     return node.store()
 
 
-def _stored(sha256: str) -> PotentialData | None:
+def stored_potential(sha256: str) -> PotentialData | None:
     """Return the potential of that content, if there is one."""
     query = orm.QueryBuilder().append(PotentialData, filters={"attributes.sha256": sha256})
     node: PotentialData | None = query.first(flat=True)

@@ -106,3 +106,17 @@ def test_follow_and_report_want_a_study(command, aiida_profile):
     result = CliRunner().invoke(command, [str(node.pk)])
     assert result.exit_code == 1
     assert "is no LithiumTransportWorkChain" in result.output
+
+
+def test_the_card_says_what_the_file_is(aiida_profile):
+    """The demo trusts the card of its own model: it must be what loading the file gives."""
+    from aiida_limsm.atomistic.potential import describe_model
+    from aiida_limsm.cli._demo_inputs import demo_foundation
+
+    node = demo_foundation()
+    with node.as_path() as path:
+        found = describe_model(path)
+    assert node.info.e0s_ev == pytest.approx(found.e0s_ev, abs=1e-5)
+    for name in ("architecture", "elements", "r_max_angstrom", "dtype", "heads", "num_params"):
+        assert getattr(node.info, name) == getattr(found, name), name
+    assert node.info.sha256 == found.sha256
