@@ -5,4 +5,6 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 export PATH=$venv/bin:$PATH
+# for the hints of the commands: what a user of this checkout has to type
+export LIMSM_RUN="tools/run.sh "
 exec "$@"

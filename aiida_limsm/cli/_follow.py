@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from sqlalchemy.exc import OperationalError
 
+from ._hint import command
 from ._stages import StageState, read_stages
 
 _MARKS = {"waiting": " ", "running": "▸", "done": "✓", "failed": "✗"}
@@ -54,8 +55,9 @@ def follow(node: orm.WorkChainNode, console: Console | None = None) -> None:
         _follow_lines(node)
     except KeyboardInterrupt:
         click.echo(
-            f"\nThe work goes on in the daemon. Look again with:  aiida-limsm follow {node.pk}\n"
-            f"Stop it with:  verdi process kill {node.pk}"
+            "\nThe work goes on in the daemon. Look again with:  "
+            f"{command(f'aiida-limsm follow {node.pk}')}\n"
+            f"Stop it with:  {command(f'verdi process kill {node.pk}')}"
         )
         raise SystemExit(130) from None
 
@@ -71,7 +73,7 @@ def _look(node: orm.WorkChainNode) -> tuple[bool, list[StageState]]:
             if attempt == _TRIES - 1:
                 raise click.ClickException(
                     "the database stays locked: look again later with "
-                    f"`aiida-limsm follow {node.pk}`"
+                    f"`{command(f'aiida-limsm follow {node.pk}')}`"
                 ) from None
             time.sleep(_POLL_SECONDS)
     raise AssertionError("unreachable")

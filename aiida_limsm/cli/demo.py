@@ -60,6 +60,7 @@ def demo_command(
 
     from ._demo_inputs import FAST, FULL, demo_foundation, demo_structures
     from ._follow import follow
+    from ._hint import command
     from .report import finish
 
     pw, limsm = _load_code(pw_code, "quantumespresso.pw"), _load_code(limsm_code, None)
@@ -92,7 +93,8 @@ def demo_command(
         "Ctrl-C leaves it running"
     )
     if detach:
-        click.echo(f"look with:  aiida-limsm follow {node.pk} --report {folder}")
+        hint = command(f"aiida-limsm follow {node.pk} --report {folder}")
+        click.echo(f"look with:  {hint}")
         return
     follow(node)
     finish(node, folder)

@@ -54,6 +54,7 @@ def finish(node: orm.WorkChainNode, folder: Path) -> None:
     from aiida_limsm.report.html import write_report
 
     from ._collect import collect_study
+    from ._hint import command
     from ._trace_text import print_trace
     from .trace import trace
 
@@ -74,7 +75,7 @@ def finish(node: orm.WorkChainNode, folder: Path) -> None:
     first = node.outputs.diffusion[sorted(node.outputs.diffusion)[0]]
     click.echo()
     print_trace(trace(first))
-    click.echo(f"\nReport: {page}\nTrace again:  aiida-limsm trace {first.pk}")
+    click.echo(f"\nReport: {page}\nTrace again:  {command(f'aiida-limsm trace {first.pk}')}")
     if not node.is_finished_ok:
         click.echo(f"warning: {node.exit_message}", err=True)
         raise SystemExit(1)
