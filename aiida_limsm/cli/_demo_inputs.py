@@ -22,10 +22,9 @@ FULL: dict[str, Any] = {
 }
 #: Changes of ``--fast``: every stage shorter, errors larger.
 FAST: dict[str, Any] = {
-    "supercell": [2, 2, 1],
     "aimd": {"steps": 32},
     "finetune": {"train": {"max_epochs": 12}},
-    "md": {"md": {"steps": 2000}},
+    "md": {"md": {"steps": 1600}},
 }
 LIMITS = (
     "Toy: 12 Ry cut-off, a shifted 2×2×2 k-mesh and small pseudopotentials; forces are tens of "
