@@ -29,9 +29,9 @@ FAST: dict[str, Any] = {
 LIMITS = (
     "Toy: 12 Ry cut-off, a shifted 2×2×2 k-mesh and small pseudopotentials; forces are tens of "
     "meV/Å from converged ones.",
-    "Toy: the force field has a few thousand parameters and saw about a hundred frames of one "
+    "Toy: the force field has a few thousand parameters and saw fewer than a hundred frames of one "
     "15-atom cell; the foundation model is the project's own small one, distilled from CHGNet.",
-    "Toy: tens of picoseconds of a small cell, with a vacancy in every fourth formula unit; D has "
+    "Toy: 15 ps at most of a 120-atom cell, with a vacancy in every fourth formula unit; D has "
     "no finite-size correction and is not comparable with experiment.",
     "Not toy: every program is the real one (pw.x, mace_run_train, MACE molecular dynamics), the "
     "counting of jumps and the errors are those of production, and every number is linked to the "
