@@ -1,93 +1,46 @@
-"""From frames of ions to a model, two diffusion tensors and the curves that support them."""
+"""From frames of ions to a model, diffusion tensors and the checks that support them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from .arrays import FloatArray, IntArray
-from .assignment import AssignmentRule, SiteAssigner
+from .arrays import IntArray
+from .assignment import SiteAssigner
+from .collective import haven_ratio
+from .counts import TransitionCounts
 from .curves import Curves
-from .errors import Diffusion, jump_bound, summarise
-from .fitting import fit_with_errors, scan_lags
+from .density import DensityGrid, frames_to_average
+from .errors import Diffusion, Evidence, jump_bound, summarise
+from .findings import Analysis, Settings, SiteStatistics
+from .fitting import Fit, LagScan, fit_with_errors, scan_lags
+from .homogeneity import occupancy_homogeneity
+from .interstitials import missing_sites
 from .lags import choose_lag, lag_grid, memory_bias
-from .model import MarkovModel
-from .msd import MsdCurves, add_group, curve_with_error, msd_tensor, plan_msd
-from .paths import JumpTable, SitePaths, jump_table, unseen_share
+from .metastable import metastable_sets
+from .msd import MsdPlan, curve_with_error, msd_tensor, plan_msd, slope_freedom
+from .observe import FrameSource, Observation, Step, observe
+from .operations import SiteOperations, identity_operations, symmetrise_tensor
+from .paths import SitePaths, jump_table, unseen_share
+from .pooling import pool_counts
+from .residence import residence_times
 from .sites import SiteLattice
+from .tensor import principal_axes
+from .validation import CkTest, chapman_kolmogorov
 
-__all__ = ["Analysis", "FrameSource", "Settings", "SiteStatistics", "analyse"]
+__all__ = ["analyse"]
 
 
 ENOUGH_UNITS = 20
 """Time is cut into more blocks than asked where (ions × blocks) would be fewer than this."""
 
+CHECKED_MULTIPLES = (1, 2, 3, 4, 6, 8, 12, 16)
 
-class FrameSource(Protocol):
-    """Frames of the mobile ions of one trajectory, in the Cartesian frame of the sites."""
-
-    @property
-    def n_frames(self) -> int:
-        """Number of frames."""
-
-    @property
-    def n_ions(self) -> int:
-        """Number of mobile ions."""
-
-    @property
-    def frame_interval_ps(self) -> float:
-        """Time between frames, ps."""
-
-    def chunks(self, ions: slice) -> Iterator[FloatArray]:
-        """Yield consecutive unwrapped positions of the chosen ions, (n, n_chosen, 3), Å."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Choices of an analysis; fields as in ``AnalyseInput``."""
-
-    assignment: AssignmentRule = "core"
-    core_radius_angstrom: float | None = None
-    lag_ps: float | None = None
-    number_of_lags: int = 16
-    bootstrap_samples: int = 200
-    time_blocks: int = 5
-    minimum_jumps: int = 10
-    seed: int = 0
-    memory_mb: int = 512
-
-
-@dataclass(frozen=True)
-class SiteStatistics:
-    """Per site: ions on it on average, and root-mean-square vibration (Å, NaN where unseen)."""
-
-    occupancy: FloatArray
-    vibration_amplitude: FloatArray
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """What :func:`analyse` found."""
-
-    model: MarkovModel
-    markov: Diffusion
-    msd: Diffusion
-    curves: Curves
-    lag_ps: float
-    lag_reason: str
-    core_radius: float | None
-    jumps: int
-    independent_jumps: int
-    table: JumpTable
-    sites: SiteStatistics
-    timescales_ps: FloatArray
-    timescale_errors_ps: FloatArray
-    double_occupancy_fraction: float
-    unassigned_fraction: float
-    warnings: tuple[str, ...]
+KEPT_PROCESSES = 10
+"""Slowest processes whose eigenvectors are kept with the curves."""
 
 
 def analyse(
@@ -95,162 +48,299 @@ def analyse(
     lattice: SiteLattice,
     supercell: IntArray,
     settings: Settings,
+    symmetry: SiteOperations | None = None,
     progress: Callable[[str], None] = lambda _: None,
+    step: Step = lambda *_: None,
 ) -> Analysis:
     """Analyse trajectories of one system, counted together.
 
     Parameters
     ----------
     sources
-        Trajectories with one frame interval and at least two frames each.
+        Trajectories with one frame interval and at least two frames each; each is read once.
     lattice
         Sites, matched to the MD cell (see :meth:`SiteLattice.matched_to`).
     supercell
         (3, 3) integers: the MD cell in lattice vectors.
     settings
         The choices.
-    progress
-        Gets one line at each stage.
+    symmetry
+        Space group of the lattice; None where nothing but its translations is to be relied on.
+    progress, step
+        Get one line at each stage, and how far long work is.
     """
-    warnings: list[str] = []
+    symmetry = identity_operations(lattice) if symmetry is None else symmetry
+    pooled = symmetry if settings.pool_symmetry else None
     interval = sources[0].frame_interval_ps
     frames = min(source.n_frames for source in sources)
-    assigned = [_assign(source, lattice, settings) for source in sources]
-    parts = [assigner.finish() for assigner in assigned]
-    paths = SitePaths.concatenate(parts)
+    plan = plan_msd(
+        [source.n_frames for source in sources],
+        [source.n_ions for source in sources],
+        settings.time_blocks,
+        interval,
+        settings.memory_mb,
+    )
+    cells = abs(round(float(np.linalg.det(supercell))))
+    density = None
+    if settings.look_for_sites:
+        density = DensityGrid(
+            lattice.cell, repeats=cells, average_frames=frames_to_average(interval)
+        )
+    seen = [
+        observe(
+            source, lattice, plan, settings.assignment, settings.core_radius_angstrom, density, step
+        )
+        for source in sources
+    ]
+    paths = SitePaths.concatenate([part.paths for part in seen])
     independent, rows = paths.independent_jumps()
     progress(f"{paths.n_jumps} jumps of {paths.n_ions} ions, {independent} of them independent")
+
+    def pooling(counts: TransitionCounts) -> TransitionCounts:
+        return counts if pooled is None else pool_counts(counts, pooled)
 
     wanted = max(settings.time_blocks, -(-ENOUGH_UNITS // paths.n_ions))
     blocks = max(1, min(wanted, frames // 4))
     lags = lag_grid(frames, blocks, settings.number_of_lags)
-    lags_ps = np.asarray(lags * interval, dtype=np.float64)
-    scan, scan_samples = scan_lags(
-        paths, lattice, lags, blocks, interval, settings.bootstrap_samples, settings.seed
+    step("lags", 0, 2)
+    scan = scan_lags(
+        paths, lattice, lags, blocks, interval, settings.bootstrap_samples, settings.seed, pooling
     )
-    choice = choose_lag(lags_ps, scan, scan_samples)
-    lag, reason = int(lags[choice.index]), choice.reason
-    if settings.lag_ps is not None:
-        lag, reason = max(round(settings.lag_ps / interval), 1), "asked"
-        if lag >= frames:
-            raise ValueError(
-                f"lag_ps ({settings.lag_ps}) is not shorter than the trajectory "
-                f"({(frames - 1) * interval:.4g} ps)"
-            )
-        if 2 * lag * blocks > frames and blocks > 1:
-            blocks = max(1, frames // (2 * lag))
-            warnings.append(
-                f"time blocks must be longer than twice the lag: {blocks} used for the errors"
-            )
-    elif not choice.plateau:
-        warnings.append(reason)
+    step("lags", 1, 2)
+    lag, reason, blocks, warnings = _choose(settings, scan, interval, frames, blocks)
     lag_ps = lag * interval
     progress(f"lag {lag_ps:.4g} ps ({reason})")
 
     fit = fit_with_errors(
-        paths, lattice, lag, blocks, interval, settings.bootstrap_samples, settings.seed
+        paths, lattice, lag, blocks, interval, settings.bootstrap_samples, settings.seed, pooling
     )
+    step("lags", 2, 2)
     if fit.one_way:
         warnings.append(
             f"{fit.one_way} connected set(s) of sites had no way back: π taken from the populations"
         )
-    table = jump_table(paths, lattice, interval)
-    moved = lattice.jump_vectors(
-        paths.site[rows - 1], paths.site[rows], paths.image[rows] - paths.image[rows - 1]
-    )
-    nearest = assigned[0].neighbours.nearest
-    square = float((moved**2).sum(axis=1).mean()) if len(rows) else float(nearest.min()) ** 2
-    bound = jump_bound(independent, square, float(paths.frames.sum()) * interval)
-    memory = memory_bias(lags_ps, scan, scan_samples.std(axis=0, ddof=1), lag_ps)
+    evidence = _evidence(paths, rows, lattice, seen[0].assigner, settings, interval)
+    spread = scan.samples.std(axis=0, ddof=1)
+    memory = memory_bias(scan.lags * interval, scan.values, spread, lag_ps)
     rule = settings.assignment
     markov = summarise(
         f"Markov state model, {rule} assignment, lag {lag_ps:.4g} ps",
-        fit.tensor, fit.samples, fit.units, independent, settings.minimum_jumps, bound,
-        unseen=unseen_share(paths, rows),
-        memory=memory, biased=True,
+        fit.tensor, fit.samples, fit.units, evidence, memory=memory, biased=True,
     )  # fmt: skip
-
-    plan = plan_msd(frames, paths.n_ions, settings.time_blocks, interval)
-    collected = MsdCurves([], [], [])
-    for source, part in zip(sources, parts, strict=True):
-        for group in _groups(source, settings.memory_mb):
-            x = np.concatenate(list(source.chunks(group)))
-            add_group(collected, plan, x, part.positions(lattice, group))
-    slope, slopes, units = msd_tensor(
-        collected, plan, interval, settings.bootstrap_samples, settings.seed
-    )
-    msd = summarise(
-        plan.describe(interval), slope, slopes, units, independent, settings.minimum_jumps, bound
-    )
+    uncorrelated = summarise(
+        f"Markov state model without the correlation of jumps, lag {lag_ps:.4g} ps",
+        fit.uncorrelated, fit.uncorrelated_samples, fit.units, evidence, biased=True,
+    )  # fmt: skip
+    msd = _msd(seen, plan, settings, evidence, lattice, pooled)
     progress(
         f"D = {markov.value:.3g} ± {markov.error:.2g} (Markov), "
         f"{msd.value:.3g} ± {msd.error:.2g} (MSD) cm²/s"
     )
-
-    mean, error = curve_with_error(np.concatenate(collected.md), plan.curve_lags, frames)
-    time = np.asarray(plan.curve_lags * interval, dtype=np.float64)
-    curves = Curves(
-        lag_ps=lags_ps,
-        d_of_lag_cm2_s=scan,
-        d_of_lag_error_cm2_s=scan_samples.std(axis=0, ddof=1),
-        msd_time_ps=time,
-        msd_md_angstrom2=mean,
-        msd_md_error_angstrom2=error,
-        msd_projected_angstrom2=np.concatenate(collected.projected)[..., :3].sum(-1).mean(0),
-        msd_model_angstrom2=fit.model.msd(time),
-    )
-    weights = np.array([part.frames.sum() for part in parts], dtype=np.float64)
-    double = [part.double_occupancy(supercell) for part in parts]
-    unassigned = [assigner.unassigned_fraction for assigner in assigned]
+    step("checks", 0, 3)
+    haven = haven_ratio(
+        [part.paths for part in seen], lattice, interval, markov,
+        samples=settings.bootstrap_samples, seed=settings.seed,
+    )  # fmt: skip
+    step("checks", 1, 3)
+    check = _check(paths, fit, lattice, lag, frames, blocks, settings)
+    step("checks", 2, 3)
+    sets = metastable_sets(fit.model)
+    warnings += _site_warnings(seen, lattice, supercell, density, symmetry)
+    step("checks", 3, 3)
     return Analysis(
         model=fit.model,
         markov=markov,
         msd=msd,
-        curves=curves,
+        uncorrelated=uncorrelated,
+        correlation_factor=(fit.correlation_factor, fit.correlation_factor_error),
+        haven=haven,
+        axes=principal_axes(markov, lattice.cell),
+        check=check,
+        metastable=sets,
+        curves=_curves(scan, fit, check, seen, plan, frames, interval),
         lag_ps=lag_ps,
         lag_reason=reason,
-        core_radius=assigned[0].core_radius,
+        core_radii=seen[0].assigner.core_radii,
+        paths=paths,
         jumps=paths.n_jumps,
         independent_jumps=independent,
-        table=table,
-        sites=_site_statistics(assigned, paths, supercell, sources),
+        table=jump_table(paths, lattice, interval),
+        sites=_site_statistics(seen, paths, cells, sources),
         timescales_ps=fit.timescales_ps,
         timescale_errors_ps=fit.timescale_errors_ps,
-        double_occupancy_fraction=float(np.average(double, weights=weights)),
-        unassigned_fraction=float(np.average(unassigned, weights=weights)),
+        double_occupancy_fraction=_mean(
+            seen, [part.paths.double_occupancy(supercell) for part in seen]
+        ),
+        unassigned_fraction=_mean(seen, [part.assigner.unassigned_fraction for part in seen]),
+        lost_fraction=_mean(seen, [part.assigner.lost_fraction for part in seen]),
+        lost_ions=sum(part.assigner.lost_ions for part in seen),
         warnings=tuple(warnings),
     )
 
 
-def _assign(source: FrameSource, lattice: SiteLattice, settings: Settings) -> SiteAssigner:
-    assigner = SiteAssigner(
-        lattice, source.n_ions, settings.assignment, settings.core_radius_angstrom
+def _choose(
+    settings: Settings, scan: LagScan, interval: float, frames: int, blocks: int
+) -> tuple[int, str, int, list[str]]:
+    """Return the lag in frames, why, the time blocks that fit it, and warnings."""
+    if settings.lag_ps is None:
+        choice = choose_lag(scan.lags * interval, scan.values, scan.samples)
+        warnings = [] if choice.plateau else [choice.reason]
+        return int(scan.lags[choice.index]), choice.reason, blocks, warnings
+    lag = max(round(settings.lag_ps / interval), 1)
+    if lag >= frames:
+        raise ValueError(
+            f"lag_ps ({settings.lag_ps}) is not shorter than the trajectory "
+            f"({(frames - 1) * interval:.4g} ps)"
+        )
+    if 2 * lag * blocks <= frames or blocks == 1:
+        return lag, "asked", blocks, []
+    blocks = max(1, frames // (2 * lag))
+    warning = f"time blocks must be longer than twice the lag: {blocks} used for the errors"
+    return lag, "asked", blocks, [warning]
+
+
+def _evidence(
+    paths: SitePaths,
+    rows: IntArray,
+    lattice: SiteLattice,
+    assigner: SiteAssigner,
+    settings: Settings,
+    interval: float,
+) -> Evidence:
+    """Return what D rests on: the independent jumps (``rows``) and what they bound."""
+    moved = lattice.jump_vectors(
+        paths.site[rows - 1], paths.site[rows], paths.image[rows] - paths.image[rows - 1]
     )
-    for chunk in source.chunks(slice(None)):
-        assigner.add(chunk)
-    return assigner
+    nearest = float(assigner.neighbours.nearest.min())
+    square = float((moved**2).sum(axis=1).mean()) if len(rows) else nearest**2
+    return Evidence(
+        jumps=len(rows),
+        minimum_jumps=settings.minimum_jumps,
+        bound=jump_bound(len(rows), square, float(paths.frames.sum()) * interval),
+        unseen=unseen_share(paths, rows),
+    )
 
 
-def _groups(source: FrameSource, memory_mb: int) -> Iterator[slice]:
-    """Split the ions so that positions and site positions of a group fit into memory."""
-    per_ion = source.n_frames * 3 * 8 * 4
-    size = max(1, int(memory_mb * 1e6 // per_ion))
-    for begin in range(0, source.n_ions, size):
-        yield slice(begin, min(begin + size, source.n_ions))
+def _msd(
+    seen: Sequence[Observation],
+    plan: MsdPlan,
+    settings: Settings,
+    evidence: Evidence,
+    lattice: SiteLattice,
+    operations: SiteOperations | None,
+) -> Diffusion:
+    """Return D from the mean-square displacement, with the symmetry that was pooled over."""
+    tensor, samples, units = msd_tensor(
+        [part.md for part in seen], plan, settings.bootstrap_samples, settings.seed
+    )
+    if operations is not None:
+        rotations = operations.cartesian(lattice.cell)
+        tensor = symmetrise_tensor(tensor, rotations)
+        samples = symmetrise_tensor(samples, rotations)
+    known = replace(evidence, unseen=0.0)  # it knows nothing of a network
+    return summarise(
+        plan.describe(), tensor, samples, units, known, freedom=slope_freedom(units)
+    )
+
+
+def _check(
+    paths: SitePaths,
+    fit: Fit,
+    lattice: SiteLattice,
+    lag: int,
+    frames: int,
+    blocks: int,
+    settings: Settings,
+) -> CkTest | None:
+    """Return the Chapman-Kolmogorov test over multiples of the lag; None where none fits."""
+    multiples = [k for k in CHECKED_MULTIPLES if 2 * k * lag * blocks <= frames]
+    if len(multiples) < 2:
+        return None
+    return chapman_kolmogorov(
+        fit.model, paths, lag, lattice.orbits, multiples, blocks,
+        settings.bootstrap_samples, settings.seed,
+    )  # fmt: skip
+
+
+def _site_warnings(
+    seen: Sequence[Observation],
+    lattice: SiteLattice,
+    supercell: IntArray,
+    density: DensityGrid | None,
+    symmetry: SiteOperations,
+) -> list[str]:
+    """Tell of sites that the lattice lacks, and of sites that are not as equal as pooled."""
+    warnings = []
+    if density is not None and density.n_samples:
+        lacking = missing_sites(lattice, density, operations=symmetry)
+        if len(lacking):
+            warnings.append(
+                f"{lacking.describe(lattice.cell)}; analyse with --sites interstitials to add them"
+            )
+    for part in seen:
+        same = occupancy_homogeneity(part.paths, supercell, lattice.n_sites)
+        if same.suspicious:
+            warnings.append(same.reason)
+            break
+    return warnings
+
+
+def _curves(
+    scan: LagScan,
+    fit: Fit,
+    check: CkTest | None,
+    seen: Sequence[Observation],
+    plan: MsdPlan,
+    frames: int,
+    interval: float,
+) -> Curves:
+    mean, error = curve_with_error([part.md for part in seen], plan, frames)
+    projected, _ = curve_with_error([part.projected for part in seen], plan, frames)
+    time = np.asarray(plan.curve_lags * interval, dtype=np.float64)
+    tested: dict[str, Any] = {}
+    if check is not None:
+        tested = {
+            "ck_lag_ps": check.lag_ps,
+            "ck_groups": check.groups,
+            "ck_predicted": check.predicted,
+            "ck_observed": check.observed,
+            "ck_error": check.error,
+        }
+    return Curves(
+        lag_ps=scan.lags * interval,
+        d_of_lag_cm2_s=scan.values,
+        d_of_lag_error_cm2_s=scan.samples.std(axis=0, ddof=1),
+        msd_time_ps=time,
+        msd_md_angstrom2=mean,
+        msd_md_error_angstrom2=error,
+        msd_projected_angstrom2=projected,
+        msd_model_angstrom2=fit.model.msd(time),
+        timescales_ps=scan.timescales_ps,
+        timescale_errors_ps=scan.timescale_errors_ps,
+        eigenvalues=fit.spectrum.eigenvalues[:KEPT_PROCESSES],
+        right_eigenvectors=fit.spectrum.right[:, :KEPT_PROCESSES],
+        **tested,
+    )
 
 
 def _site_statistics(
-    assigned: Sequence[SiteAssigner],
-    paths: SitePaths,
-    supercell: IntArray,
-    sources: Sequence[FrameSource],
+    seen: Sequence[Observation], paths: SitePaths, cells: int, sources: Sequence[FrameSource]
 ) -> SiteStatistics:
-    """Occupancy and vibration per site, over all trajectories."""
-    cells = abs(round(float(np.linalg.det(supercell))))
+    """Occupancy, vibration and stays per site, over all trajectories."""
     frames = sum(source.n_frames for source in sources)
-    moments = np.sum([assigner.moments for assigner in assigned], axis=0)
+    moments = np.sum([part.assigner.moments for part in seen], axis=0)
     occupancy = paths.residence_frames(len(moments)) / (cells * frames)
     number = np.where(moments[:, 0] > 0, moments[:, 0], np.nan)
     mean = moments[:, 1:4] / number[:, None]
     variance = moments[:, 4] / number - (mean**2).sum(axis=1)
-    return SiteStatistics(occupancy, np.sqrt(np.maximum(variance, 0.0)))
+    return SiteStatistics(
+        occupancy=occupancy,
+        vibration_amplitude=np.sqrt(np.maximum(variance, 0.0)),
+        residence=residence_times(paths, len(moments), sources[0].frame_interval_ps),
+    )
+
+
+def _mean(seen: Sequence[Observation], values: Sequence[float]) -> float:
+    """Return the mean over trajectories, weighted by their ion-frames."""
+    weights = [float(part.paths.frames.sum()) for part in seen]
+    return float(np.average(values, weights=weights))

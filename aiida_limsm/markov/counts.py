@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from .arrays import FloatArray, IntArray, sum_by
 from .kernels import count_windows
+from .packed import unique_rows
 from .paths import SitePaths
 
 __all__ = ["TransitionCounts", "count_transitions"]
@@ -31,6 +33,10 @@ class TransitionCounts:
         The channels, shape (n_channels,) and (n_channels, 3).
     unit, channel, count
         The records, shape (n_records,).
+    orbit
+        Where the counts were pooled over the space group (:func:`.pooling.pool_counts`): the
+        orbit of every channel, shape (n_channels,), numbered from 0; the records then stand on
+        one channel of each orbit, and :meth:`total` shares them among all of it.
     """
 
     lag: int
@@ -43,6 +49,7 @@ class TransitionCounts:
     unit: IntArray
     channel: IntArray
     count: FloatArray
+    orbit: IntArray | None = None
 
     @property
     def n_channels(self) -> int:
@@ -52,7 +59,16 @@ class TransitionCounts:
     def total(self, weights: FloatArray | None = None) -> FloatArray:
         """Return counts per channel, units weighted by ``weights`` (n_units,) if given."""
         count = self.count if weights is None else self.count * weights[self.unit]
-        return sum_by(self.channel, count, self.n_channels)
+        total = sum_by(self.channel, count, self.n_channels)
+        if self.orbit is None:
+            return total
+        sizes = self._orbit_sizes
+        return (sum_by(self.orbit, total, len(sizes)) / sizes)[self.orbit]
+
+    @cached_property
+    def _orbit_sizes(self) -> IntArray:
+        assert self.orbit is not None
+        return np.bincount(self.orbit)
 
 
 def count_transitions(
@@ -77,15 +93,15 @@ def count_transitions(
         paths.first_run, paths.start, paths.site, paths.image, paths.frames, lag, blocks,
         unit, start, end, image, count,
     )  # fmt: skip
-    start, end, image = start[:rows], end[:rows], image[:rows]
-    there = np.column_stack([start, end, image])
-    back = np.column_stack([end, start, -image])
-    kinds, index = _unique_rows(np.concatenate([there, back]))
-    n = len(kinds)
+    seen, index = unique_rows(np.column_stack([start[:rows], end[:rows], image[:rows]]))
+    back = np.column_stack([seen[:, 1], seen[:, 0], -seen[:, 2:]])
+    kinds, place = unique_rows(np.concatenate([seen, back]))
+    n, there = len(kinds), place[: len(seen)]
     reverse = np.empty(n, dtype=np.int64)
-    reverse[index[:rows]] = index[rows:]
-    reverse[index[rows:]] = index[:rows]
-    records, inverse = np.unique(unit[:rows] * n + index[:rows], return_inverse=True)
+    reverse[there] = place[len(seen) :]
+    reverse[place[len(seen) :]] = there
+    # nearly sorted already, and nearly all distinct: no case for hashing
+    records, inverse = np.unique(unit[:rows] * n + there[index], return_inverse=True)
     return TransitionCounts(
         lag=lag,
         n_sites=n_sites,
@@ -96,19 +112,5 @@ def count_transitions(
         reverse=reverse,
         unit=records // n,
         channel=records % n,
-        count=sum_by(inverse.reshape(-1), count[:rows], len(records)),
+        count=sum_by(inverse, count[:rows], len(records)),
     )
-
-
-def _unique_rows(rows: IntArray) -> tuple[IntArray, IntArray]:
-    """Return sorted unique rows and the index of every row among them (packed keys: fast)."""
-    low = rows.min(axis=0)
-    span = rows.max(axis=0) - low + 1
-    if np.log2(span.astype(np.float64)).sum() < 62:
-        key = np.zeros(len(rows), dtype=np.int64)
-        for column in range(rows.shape[1]):
-            key = key * span[column] + (rows[:, column] - low[column])
-        _, first, index = np.unique(key, return_index=True, return_inverse=True)
-        return rows[first], index.reshape(-1)
-    unique, index = np.unique(rows, axis=0, return_inverse=True)
-    return unique, index.reshape(-1)

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2
-from scipy.stats import t as student_t
+from scipy.special import gammaincinv, stdtrit
 
 from ..units import ANGSTROM2_PER_PS_TO_CM2_PER_S
 from .arrays import FloatArray
@@ -15,8 +14,12 @@ from .arrays import FloatArray
 __all__ = [
     "COMPONENTS",
     "Diffusion",
+    "Evidence",
     "bootstrap_weights",
     "jump_bound",
+    "sample_covariance",
+    "six_to_tensor",
+    "student_factor",
     "summarise",
     "tensor_to_six",
 ]
@@ -24,6 +27,9 @@ __all__ = [
 
 COMPONENTS = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 """Order of the six components of a symmetric tensor: xx, yy, zz, yz, xz, xy."""
+
+ISOTROPIC = np.diag([1.0, 1.0, 1.0, 0.5, 0.5, 0.5])
+"""Covariance of a random symmetric tensor that looks the same from all directions."""
 
 CONFIDENCE = 0.95
 UNSEEN_LIMIT = 0.5
@@ -46,6 +52,52 @@ class Diffusion:
     upper_bound: float | None
     reason: str
 
+    @property
+    def error_tensor(self) -> FloatArray:
+        """Standard errors of the tensor's elements, (3, 3)."""
+        return six_to_tensor(np.sqrt(np.diag(self.covariance)))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What an estimate rests on.
+
+    Attributes
+    ----------
+    jumps, minimum_jumps
+        Independent jumps seen and asked.
+    bound
+        Upper bound of D from their number (:func:`jump_bound`), cm²/s.
+    unseen
+        Share of the independent jumps whose kind was seen once: the Good-Turing estimate of
+        the share that belongs to kinds not seen at all. A network known by half is not a network.
+    """
+
+    jumps: int
+    minimum_jumps: int
+    bound: float
+    unseen: float = 0.0
+
+    @property
+    def one_jump(self) -> float:
+        """What a single jump along one axis adds to D along it, cm²/s.
+
+        The Poisson bound is three jumps above the number seen where that is small, and D along
+        an axis is three times its third of the trace.
+        """
+        return 3.0 * self.bound / (self.jumps + 3)
+
+    def objection(self) -> str:
+        """Return why no value may be quoted; empty where it may."""
+        if self.jumps < self.minimum_jumps:
+            return f"{self.jumps} independent jumps seen, {self.minimum_jumps} asked"
+        if self.unseen > UNSEEN_LIMIT:
+            return (
+                f"{self.unseen:.0%} of the jumps are of a kind seen once: the network of jumps is "
+                "too thinly sampled (longer run, or pool over translations)"
+            )
+        return ""
+
 
 def tensor_to_six(tensor: FloatArray) -> FloatArray:
     """Return the components xx, yy, zz, yz, xz, xy of tensors, shape (..., 6)."""
@@ -53,7 +105,7 @@ def tensor_to_six(tensor: FloatArray) -> FloatArray:
 
 
 def six_to_tensor(six: FloatArray) -> FloatArray:
-    """Return the symmetric 3 × 3 tensor of six components."""
+    """Return the symmetric 3 × 3 tensor of six components, shape (6,)."""
     tensor = np.empty((3, 3))
     for value, (a, b) in zip(six, COMPONENTS, strict=True):
         tensor[a, b] = tensor[b, a] = value
@@ -68,18 +120,24 @@ def bootstrap_weights(units: int, samples: int, seed: int) -> Iterator[FloatArra
         yield random.multinomial(units, even).astype(np.float64)
 
 
-def sample_covariance(samples: FloatArray, units: int) -> FloatArray:
+def student_factor(freedom: float) -> float:
+    """Return how much wider Student's 95 % interval is than the normal one of the same error."""
+    return float(stdtrit(freedom, 0.975)) / 1.96
+
+
+def sample_covariance(samples: FloatArray, units: int, freedom: float | None = None) -> FloatArray:
     """Return the covariance of bootstrap samples (n_samples, 6), widened for few units.
 
     Resampling ``units`` draws gives (units − 1)/units of the variance of their mean; and since
     the error itself is uncertain, it is widened as Student's 95 % interval is to the normal one,
-    so that 2σ means 95 % for five units, too.
+    so that 2σ means 95 % for five units, too. ``freedom`` is that of the error, units − 1 where
+    the units are about normal.
     """
     if units < 2:
         return np.zeros((6, 6))
-    student = float(student_t.ppf(0.975, units - 1)) / 1.96
     covariance = np.atleast_2d(np.cov(samples, rowvar=False))
-    return np.asarray(covariance * student**2 * units / (units - 1))
+    widening = student_factor(units - 1 if freedom is None else freedom)
+    return np.asarray(covariance * widening**2 * units / (units - 1))
 
 
 def jump_bound(jumps: int, mean_square_jump: float, ion_time_ps: float) -> float:
@@ -88,7 +146,7 @@ def jump_bound(jumps: int, mean_square_jump: float, ion_time_ps: float) -> float
     The exact Poisson bound χ²₀.₉₅(2n + 2)/2 on the number of jumps, times the mean squared jump
     length (Å²), over 6 × the ions' total time: D of uncorrelated jumps. Back-jumps only lower D.
     """
-    bound = float(chi2.ppf(CONFIDENCE, 2 * (jumps + 1))) / 2.0
+    bound = float(gammaincinv(jumps + 1, CONFIDENCE))
     return bound * mean_square_jump / (6.0 * ion_time_ps) * ANGSTROM2_PER_PS_TO_CM2_PER_S
 
 
@@ -97,14 +155,16 @@ def summarise(
     tensor: FloatArray,
     samples: FloatArray,
     units: int,
-    jumps: int,
-    minimum_jumps: int,
-    bound: float,
-    unseen: float = 0.0,
+    evidence: Evidence,
+    *,
+    freedom: float | None = None,
     biased: bool = False,
     memory: float = 0.0,
 ) -> Diffusion:
     """Judge an estimate: error, and whether it is resolved.
+
+    What one jump along any axis could change (:attr:`Evidence.one_jump`) is added to the
+    covariance: where no jump was seen along an axis, the samples agree on zero without knowing it.
 
     Parameters
     ----------
@@ -116,13 +176,10 @@ def summarise(
         Bootstrap samples of its six components, (n_samples, 6), cm²/s.
     units
         Number of units the bootstrap draws from.
-    jumps, minimum_jumps
-        Independent jumps seen and asked.
-    bound
-        The bound of :func:`jump_bound`, cm²/s.
-    unseen
-        Share of the independent jumps whose kind was seen once: the Good-Turing estimate of
-        the share that belongs to kinds not seen at all. A network known by half is not a network.
+    evidence
+        The jumps it rests on.
+    freedom
+        Degrees of freedom of the error; see :func:`sample_covariance`.
     biased
         Add the bootstrap's estimate of the bias, mean of the samples − value, to the covariance
         as if it were random. Thinly sampled networks look more disordered than they are, and
@@ -132,37 +189,31 @@ def summarise(
         added to the covariance along the tensor itself.
     """
     value = float(np.trace(tensor)) / 3.0
-    covariance = sample_covariance(samples, units)
+    covariance = sample_covariance(samples, units, freedom)
     if biased:
         bias = samples.mean(axis=0) - tensor_to_six(tensor)
         covariance = covariance + np.outer(bias, bias)
     if value > 0:
         along = tensor_to_six(tensor) * memory / value
         covariance = covariance + np.outer(along, along)
+    covariance = covariance + evidence.one_jump**2 * ISOTROPIC
     error = float(np.sqrt(max(covariance[:3, :3].sum(), 0.0))) / 3.0
-    reason = ""
-    if jumps < minimum_jumps:
-        reason = f"{jumps} independent jumps seen, {minimum_jumps} asked"
-    elif unseen > UNSEEN_LIMIT:
-        reason = (
-            f"{unseen:.0%} of the jumps are of a kind seen once: the network of jumps is too "
-            "thinly sampled (longer run, or pool over translations)"
-        )
-    elif units < 2:
+    reason = evidence.objection()
+    if not reason and units < 2:
         reason = "one ion in one time block: no error can be given"
-    elif value <= 0 or error > value:
+    elif not reason and (value <= 0 or error > value):
         reason = "the statistical error is larger than the value"
-    resolved = not reason
     upper = None
-    if not resolved:
-        upper = max(bound, value + 1.645 * error) if jumps >= minimum_jumps else bound
+    if reason:
+        seen = evidence.jumps >= evidence.minimum_jumps
+        upper = max(evidence.bound, value + 1.645 * error) if seen else evidence.bound
     return Diffusion(
         method=method,
         tensor=tensor,
         covariance=covariance,
         value=value,
         error=error,
-        resolved=resolved,
+        resolved=not reason,
         upper_bound=upper,
         reason=reason,
     )

@@ -24,33 +24,41 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import spsolve
 
 from ..units import ANGSTROM2_PER_PS_TO_CM2_PER_S
 from .arrays import BoolArray, FloatArray, IntArray, sum_by
 from .counts import TransitionCounts
+from .linear import ChannelGraph
 from .sites import SiteLattice
 
 __all__ = ["Estimate", "ReversibleEstimator"]
 
 
-DENSE_LIMIT = 250
+NEWTON_STEPS = 100
+NEWTON_TOLERANCE = 1e-4
+"""Residual of the linear solves inside Newton's steps; the steps themselves go to 1e-10."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Flux x(i, j, n) = π_i T(i, j, n) per channel (sums to 1), and the connected sets.
+    """Fluxes of one set of counts, or of a stack of them (leading axis, one row per draw).
 
-    ``sets[i]`` numbers the connected set of site i, −1 where no ion was seen; ``one_way`` tells
-    how many sets had no way back and took symmetrised counts.
+    Attributes
+    ----------
+    flux
+        x(i, j, n) = π_i T(i, j, n), shape (..., n_channels); sums to 1.
+    stationary
+        π, shape (..., n_sites).
+    one_way
+        How many sets had no way back and took symmetrised counts, shape (...).
+    log_multiplier
+        ln v, shape (..., n_sites): where the next fit may start.
     """
 
     flux: FloatArray
     stationary: FloatArray
-    sets: IntArray
-    one_way: int
+    one_way: IntArray
+    log_multiplier: FloatArray
 
 
 class ReversibleEstimator:
@@ -67,168 +75,101 @@ class ReversibleEstimator:
     """
 
     def __init__(self, counts: TransitionCounts, lattice: SiteLattice, lag_ps: float) -> None:
-        self.n_sites = counts.n_sites
         self.lag_ps = lag_ps
         self._from, self._to = counts.from_site, counts.to_site
         self._reverse = counts.reverse
-        self._vectors = lattice.jump_vectors(self._from, self._to, counts.image)
-        low, high = np.minimum(self._from, self._to), np.maximum(self._from, self._to)
-        off = low != high
-        pairs, index = np.unique(low[off] * self.n_sites + high[off], return_inverse=True)
-        self._pair_low, self._pair_high = pairs // self.n_sites, pairs % self.n_sites
-        self._off = np.flatnonzero(off)
-        self._pair = index.reshape(-1)
-        self._upward = self._from[self._off] < self._to[self._off]
-        self._last: tuple[bytes, IntArray, IntArray] | None = None
+        vectors = lattice.jump_vectors(self._from, self._to, counts.image)
+        self.graph = ChannelGraph(self._from, self._to, vectors, counts.n_sites)
 
-    def fit(self, counts: FloatArray) -> Estimate:
-        """Return the reversible maximum-likelihood fluxes for counts per channel."""
-        n, pairs = self.n_sites, len(self._pair_low)
-        row = sum_by(self._from, counts, n)
-        symmetric = counts + counts[self._reverse]
-        population = sum_by(self._from, symmetric, n)
-        seen = population > 0
-        off = counts[self._off]
-        up = sum_by(self._pair[self._upward], off[self._upward], pairs)
-        down = sum_by(self._pair[~self._upward], off[~self._upward], pairs)
-        weak, strong = self._connections(up > 0, down > 0)
+    def fit(self, counts: FloatArray, start: Estimate | None = None) -> Estimate:
+        """Return the reversible maximum-likelihood fluxes.
+
+        Parameters
+        ----------
+        counts
+            Counts per channel, shape (n_channels,), or (n_draws, n_channels) to fit many at once.
+        start
+            An estimate of similar counts, such as those of the whole data for bootstrap draws.
+        """
+        graph, n = self.graph, self.graph.n_sites
+        stack = np.atleast_2d(counts)
+        draws = len(stack)
+        row = graph.by_site(stack)
+        symmetric = stack + stack[:, self._reverse]
+        population = graph.by_site(symmetric)
+        up, down = graph.by_pair(stack)
+        joined = (up > 0) | (down > 0)
+        weak = graph.components(joined, joined)
+        strong = graph.components(up > 0, down > 0, "strong")
         # a weak set is strongly connected when it holds one strong set only
-        parts = np.zeros(n, dtype=np.int64)
-        first_of_strong = np.unique(strong, return_index=True)[1]
-        np.add.at(parts, weak[first_of_strong], 1)
+        size = draws * n
+        parts = np.zeros(size, dtype=np.int64)
+        np.add.at(parts, weak.reshape(-1)[np.unique(strong, return_index=True)[1]], 1)
         fitted = (parts[weak] == 1) & (row > 0)
-        theta = self._bradley_terry(up, down, fitted, weak)
+        theta = (
+            np.zeros((draws, n)) if start is None else start.log_multiplier + np.zeros((draws, 1))
+        )
+        theta = self._bradley_terry(up, down, fitted, np.where(fitted, theta, 0.0))
         v = np.exp(theta)
         stationary = np.where(fitted, row / v, population)
-        flux = symmetric / np.where(fitted[self._from], v[self._from] + v[self._to], 1.0)
+        pair = np.where(fitted[:, self._from], v[:, self._from] + v[:, self._to], 1.0)
         # within a set the fluxes sum to Σπ; between sets weigh by the ions seen there
-        weight = sum_by(weak, population, n)
-        norm = sum_by(weak, stationary, n)
-        scale = np.divide(weight, norm, out=np.zeros(n), where=norm > 0) / weight.sum()
-        sets = np.where(seen, weak, -1)
+        weight = sum_by(weak.reshape(-1), population.reshape(-1), size)
+        norm = sum_by(weak.reshape(-1), stationary.reshape(-1), size)
+        scale = np.divide(weight, norm, out=np.zeros(size), where=norm > 0)[weak]
+        scale /= population.sum(axis=1, keepdims=True)
+        draw_of = np.zeros(size, dtype=np.int64)
+        draw_of[weak] = np.arange(draws)[:, None]
+        shape = counts.shape[:-1]
         return Estimate(
-            flux=flux * scale[weak[self._from]],
-            stationary=stationary * scale[weak],
-            sets=_renumber(sets),
-            one_way=int((parts[np.unique(weak[seen])] > 1).sum()),
+            flux=(symmetric / pair * scale[:, self._from]).reshape(counts.shape),
+            stationary=(stationary * scale).reshape(*shape, n),
+            one_way=np.bincount(draw_of[parts > 1], minlength=draws).reshape(shape),
+            log_multiplier=theta.reshape(*shape, n),
         )
 
-    def _connections(self, up: BoolArray, down: BoolArray) -> tuple[IntArray, IntArray]:
-        """Return weak and strong sets; bootstrap draws nearly always share the last answer."""
-        key = up.tobytes() + down.tobytes()
-        if self._last is None or self._last[0] != key:
-            either = up | down
-            weak = self._components(either, either, "weak")
-            self._last = (key, weak, self._components(up, down, "strong"))
-        return self._last[1], self._last[2]
-
-    def _components(self, up: BoolArray, down: BoolArray, connection: str) -> IntArray:
-        start = np.concatenate([self._pair_low[up], self._pair_high[down]])
-        end = np.concatenate([self._pair_high[up], self._pair_low[down]])
-        graph = sparse.coo_matrix((np.ones(len(start)), (start, end)), shape=(self.n_sites,) * 2)
-        labels = connected_components(graph, directed=True, connection=connection)[1]
-        return np.asarray(labels, dtype=np.int64)
-
     def _bradley_terry(
-        self, up: FloatArray, down: FloatArray, fitted: BoolArray, sets: IntArray
+        self, up: FloatArray, down: FloatArray, fitted: BoolArray, theta: FloatArray
     ) -> FloatArray:
-        """Solve for θ = ln v on the fitted sites; one site of each set stays at 0."""
-        n, low, high = self.n_sites, self._pair_low, self._pair_high
-        active = fitted[low] & fitted[high]
-        games = np.where(active, up + down, 0.0)
+        """Solve for θ = ln v on the fitted sites, from a first guess; shape (n_draws, n_sites)."""
+        low, high = self.graph.low, self.graph.high
+        active = fitted[:, low] & fitted[:, high]
         wins_low, wins_high = np.where(active, up, 0.0), np.where(active, down, 0.0)
-        theta = np.zeros(n)
+        games = wins_low + wins_high
         if not games.any():
             return theta
-        wins = sum_by(low, wins_low, n) + sum_by(high, wins_high, n)
-        grounded = _grounded(sets) | ~fitted
+        enough = 1e-10 * np.maximum(games.sum(axis=1), 1e-300)
 
-        def likelihood(t: FloatArray) -> float:
-            return float(wins @ t - games @ np.logaddexp(t[low], t[high]))
+        def likelihood(t: FloatArray) -> FloatArray:
+            gap = t[:, high] - t[:, low]
+            # ln p(low wins) = −ln(1 + e^gap), ln p(high wins) = gap − ln(1 + e^gap)
+            return np.asarray((wins_high * gap - games * np.logaddexp(0.0, gap)).sum(axis=1))
 
         value = likelihood(theta)
-        for _ in range(100):
-            p = 1.0 / (1.0 + np.exp(theta[high] - theta[low]))
-            gradient = wins - sum_by(low, games * p, n) - sum_by(high, games * (1 - p), n)
-            gradient[grounded] = 0.0
-            if np.abs(gradient).max() <= 1e-10 * games.sum():
+        for _ in range(NEWTON_STEPS):
+            p = 1.0 / (1.0 + np.exp(theta[:, high] - theta[:, low]))
+            surplus = wins_low - games * p
+            gradient = self.graph.from_pairs(surplus, -surplus)
+            if (np.abs(gradient).max(axis=1) <= enough).all():
                 break
-            step = self._solve(games * p * (1 - p), gradient[:, None], grounded)[:, 0]
-            step *= min(1.0, 3.0 / max(np.abs(step).max(), 1e-300))
+            step = self.graph.solve(games * p * (1 - p), gradient[:, :, None], NEWTON_TOLERANCE)[
+                :, :, 0
+            ]
+            largest = np.abs(step).max(axis=1, keepdims=True)
+            step *= np.minimum(1.0, 3.0 / np.maximum(largest, 1e-300))
             while True:
                 trial = likelihood(theta + step)
-                if trial >= value - 1e-12 * abs(value) or np.abs(step).max() < 1e-12:
+                worse = trial < value - 1e-12 * np.abs(value)
+                worse &= np.abs(step).max(axis=1) >= 1e-12
+                if not worse.any():
                     break
-                step *= 0.5
+                step[worse] *= 0.5
             theta, value = theta + step, trial
             if np.abs(step).max() < 1e-12:
                 break
         return theta
 
-    def _solve(self, weights: FloatArray, right: FloatArray, grounded: BoolArray) -> FloatArray:
-        """Solve (graph Laplacian of the pair weights) y = right with y = 0 on grounded sites."""
-        free = np.flatnonzero(~grounded)
-        solution = np.zeros_like(right)
-        if len(free) == 0:
-            return solution
-        n, low, high = self.n_sites, self._pair_low, self._pair_high
-        diagonal = sum_by(low, weights, n) + sum_by(high, weights, n)
-        diagonal = np.where(diagonal > 0, diagonal, 1.0)
-        if len(free) <= DENSE_LIMIT:
-            matrix = np.zeros((n, n))
-            matrix[low, high] = -weights
-            matrix[high, low] = -weights
-            matrix[np.arange(n), np.arange(n)] = diagonal
-            solution[free] = np.linalg.solve(matrix[np.ix_(free, free)], right[free])
-            return solution
-        every = np.arange(n)
-        laplacian = sparse.coo_matrix(
-            (
-                np.concatenate([-weights, -weights, diagonal]),
-                (np.concatenate([low, high, every]), np.concatenate([high, low, every])),
-            ),
-            shape=(n, n),
-        ).tocsr()[free][:, free]
-        solution[free] = np.asarray(spsolve(laplacian.tocsc(), right[free])).reshape(len(free), -1)
-        return solution
-
-    def correctors(self, estimate: Estimate) -> FloatArray:
-        """Return χ (n_sites, 3) with (1 − T) χ = b, where b_i is the mean jump from i (Å)."""
-        n = self.n_sites
-        flux = estimate.flux
-        drift = np.column_stack(
-            [sum_by(self._from, flux * self._vectors[:, a], n) for a in range(3)]
-        )
-        weights = sum_by(
-            self._pair[self._upward], flux[self._off][self._upward], len(self._pair_low)
-        )
-        grounded = _grounded(np.where(estimate.sets < 0, n, estimate.sets)) | (estimate.sets < 0)
-        return self._solve(weights, drift, grounded)
-
     def diffusion_tensor(self, estimate: Estimate, correlated: bool = True) -> FloatArray:
-        """Return D in cm²/s, shape (3, 3): exact for the Markov chain, positive semidefinite.
-
-        D = (1/2τ) Σ x(i,j,n) (d + χ_j − χ_i) ⊗ (d + χ_j − χ_i), which equals the Z-matrix form
-        (1/2τ) Σ x d⊗d − (1/τ) bᵀ π Z b (Trinkle, Phys. Rev. Lett. 121, 235901 (2018)); with
-        ``correlated`` False the first term alone (uncorrelated jumps).
-        """
-        jumps = self._vectors
-        if correlated:
-            chi = self.correctors(estimate)
-            jumps = jumps + chi[self._to] - chi[self._from]
-        tensor = np.einsum("k,ka,kb->ab", estimate.flux, jumps, jumps) / (2.0 * self.lag_ps)
-        return np.asarray(tensor * ANGSTROM2_PER_PS_TO_CM2_PER_S)
-
-
-def _grounded(sets: IntArray) -> BoolArray:
-    """Mark the first site of every set."""
-    mask = np.zeros(len(sets), dtype=bool)
-    mask[np.unique(sets, return_index=True)[1]] = True
-    return mask
-
-
-def _renumber(sets: IntArray) -> IntArray:
-    """Return the sets numbered 0, 1, … in the order of their labels; −1 stays −1."""
-    labels, index = np.unique(sets, return_inverse=True)
-    index = index.reshape(-1)
-    return np.asarray(index - 1 if labels[0] == -1 else index, dtype=np.int64)
+        """Return D in cm²/s, shape (..., 3, 3), see :meth:`.linear.ChannelGraph.tensors`."""
+        tensors = self.graph.tensors(estimate.flux, correlated)
+        return tensors / self.lag_ps * ANGSTROM2_PER_PS_TO_CM2_PER_S

@@ -1,42 +1,115 @@
-"""Fit the model at one lag or over many, with bootstrap samples."""
+"""Fit the model at one lag or over many, with bootstrap samples.
+
+All draws of a bootstrap are fitted together: their weights times the table of records (unit,
+channel) are a stack of counts, which estimator and solvers take as a whole.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
-from .arrays import FloatArray, IntArray
-from .counts import count_transitions
+from .arrays import FloatArray, IntArray, sum_by
+from .counts import TransitionCounts, count_transitions
 from .errors import bootstrap_weights, tensor_to_six
-from .estimation import ReversibleEstimator
-from .model import MarkovModel, estimate_model
+from .estimation import Estimate, ReversibleEstimator
+from .model import MarkovModel, model_from
 from .paths import SitePaths
 from .sites import SiteLattice
+from .spectrum import Spectrum, timescales_of
 
-__all__ = ["Fit", "fit_with_errors", "scan_lags"]
+__all__ = ["Fit", "LagScan", "fit_with_errors", "scan_lags"]
 
 
 SCAN_SAMPLES = 60
 LARGE_MODEL = 300
+LARGE_MODEL_SAMPLES = 20
 MAX_TIMESCALES = 10
+SCAN_TIMESCALES = 5
+RITZ_VECTORS = 30
+STACK_SIZE = 2_000_000
+"""Draws × channels fitted at once: bounds the memory."""
+
+Pooling = Callable[[TransitionCounts], TransitionCounts]
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A model at one lag, its tensor and bootstrap ``samples`` of it (n_samples, 6), cm²/s.
+    """A model at one lag with bootstrap samples of what follows from it.
 
-    ``units`` is the number of (ion, time block) units drawn from, ``one_way`` the number of
-    connected sets without a way back. Timescale errors are NaN where they cannot be given.
+    Attributes
+    ----------
+    model
+        Fitted to all counts.
+    tensor, samples
+        D, (3, 3), and samples of its six components, (n_samples, 6), cm²/s.
+    uncorrelated, uncorrelated_samples
+        The same with successive jumps taken as independent, from the same draws.
+    correlation_factor, correlation_factor_error
+        f = tr D / tr D_uncorrelated; its error covers what both share. NaN without jumps.
+    spectrum
+        The slowest processes of the model.
+    timescales_ps, timescale_errors_ps
+        Implied timescales, slowest first, shape (k,); an error is NaN where half of the draws
+        or more have no such timescale.
+    units
+        Number of (ion, time block) units drawn from.
+    one_way
+        Number of connected sets without a way back.
     """
 
     model: MarkovModel
     tensor: FloatArray
     samples: FloatArray
+    uncorrelated: FloatArray
+    uncorrelated_samples: FloatArray
+    correlation_factor: float
+    correlation_factor_error: float
+    spectrum: Spectrum
     timescales_ps: FloatArray
     timescale_errors_ps: FloatArray
     units: int
     one_way: int
+
+
+@dataclass(frozen=True)
+class LagScan:
+    """The model over the lag time.
+
+    Attributes
+    ----------
+    lags
+        In frames, shape (n_lags,).
+    values, samples
+        tr D / 3, shape (n_lags,), and bootstrap samples of it, (n_samples, n_lags), cm²/s; the
+        same draws at every lag, so that noise common to two lags cancels in their difference.
+    timescales_ps, timescale_errors_ps
+        Slowest implied timescales, shape (n_lags, k), NaN where there are fewer.
+    """
+
+    lags: IntArray
+    values: FloatArray
+    samples: FloatArray
+    timescales_ps: FloatArray
+    timescale_errors_ps: FloatArray
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """A fit at one lag and what its draws gave; tensors in cm²/s."""
+
+    model: MarkovModel
+    estimate: Estimate
+    tensor: FloatArray
+    uncorrelated: FloatArray
+    tensors: FloatArray
+    uncorrelated_tensors: FloatArray
+    spectrum: Spectrum
+    timescales: FloatArray
+    timescale_errors: FloatArray
 
 
 def scan_lags(
@@ -47,21 +120,41 @@ def scan_lags(
     interval: float,
     bootstrap_samples: int,
     seed: int,
-) -> tuple[FloatArray, FloatArray]:
-    """Return D at every lag and bootstrap samples of it (the same draws at every lag), cm²/s."""
-    number = min(bootstrap_samples, SCAN_SAMPLES if lattice.n_sites < LARGE_MODEL else 20)
-    values = np.zeros(len(lags))
-    samples = np.zeros((number, len(lags)))
-    for column, lag in enumerate(lags):
+    pooling: Pooling | None = None,
+) -> LagScan:
+    """Fit the model at every lag.
+
+    Parameters
+    ----------
+    paths, lattice
+        Site sequences and the sites.
+    lags
+        In frames, shape (n_lags,).
+    blocks
+        Time blocks of the bootstrap.
+    interval
+        Time between frames, ps.
+    bootstrap_samples
+        At most; 60 are enough to compare lags, 20 for large models.
+    seed
+        Of the draws.
+    pooling
+        Applied to the counts, such as :func:`.pooling.pool_counts` with its operations.
+    """
+    most = SCAN_SAMPLES if lattice.n_sites < LARGE_MODEL else LARGE_MODEL_SAMPLES
+    number = min(bootstrap_samples, most)
+    fits = []
+    for lag in lags:
         counts = count_transitions(paths, lattice.n_sites, int(lag), blocks)
-        estimator = ReversibleEstimator(counts, lattice, float(lag) * interval)
-        full = estimator.diffusion_tensor(estimator.fit(counts.total()))
-        values[column] = np.trace(full) / 3
-        draws = bootstrap_weights(counts.n_units, number, seed)
-        for row, weights in enumerate(draws):
-            tensor = estimator.diffusion_tensor(estimator.fit(counts.total(weights)))
-            samples[row, column] = np.trace(tensor) / 3
-    return values, samples
+        counts = counts if pooling is None else pooling(counts)
+        fits.append(_sampled(counts, lattice, float(lag) * interval, number, seed, SCAN_TIMESCALES))
+    return LagScan(
+        lags=lags,
+        values=np.array([np.trace(fit.tensor) / 3 for fit in fits]),
+        samples=np.stack([_third(fit.tensors) for fit in fits], axis=1),
+        timescales_ps=_padded([fit.timescales for fit in fits]),
+        timescale_errors_ps=_padded([fit.timescale_errors for fit in fits]),
+    )
 
 
 def fit_with_errors(
@@ -72,40 +165,123 @@ def fit_with_errors(
     interval: float,
     bootstrap_samples: int,
     seed: int,
+    pooling: Pooling | None = None,
 ) -> Fit:
-    """Fit the model at one lag; bootstrap its tensor (n_samples, 6) and timescales."""
+    """Fit the model at one ``lag`` (frames) with errors; the rest as in :func:`scan_lags`."""
     counts = count_transitions(paths, lattice.n_sites, lag, blocks)
-    lag_ps = lag * interval
+    counts = counts if pooling is None else pooling(counts)
+    fit = _sampled(counts, lattice, lag * interval, bootstrap_samples, seed, MAX_TIMESCALES)
+    whole, factors = np.trace(fit.uncorrelated), _third(fit.uncorrelated_tensors)
+    factors = _third(fit.tensors)[factors > 0] / factors[factors > 0]
+    return Fit(
+        model=fit.model,
+        tensor=fit.tensor,
+        samples=tensor_to_six(fit.tensors),
+        uncorrelated=fit.uncorrelated,
+        uncorrelated_samples=tensor_to_six(fit.uncorrelated_tensors),
+        correlation_factor=float(np.trace(fit.tensor) / whole) if whole > 0 else np.nan,
+        correlation_factor_error=float(factors.std(ddof=1)) if len(factors) > 1 else np.nan,
+        spectrum=fit.spectrum,
+        timescales_ps=fit.timescales,
+        timescale_errors_ps=fit.timescale_errors,
+        units=counts.n_units,
+        one_way=int(fit.estimate.one_way),
+    )
+
+
+def _sampled(
+    counts: TransitionCounts,
+    lattice: SiteLattice,
+    lag_ps: float,
+    samples: int,
+    seed: int,
+    timescales: int,
+) -> _Samples:
     estimator = ReversibleEstimator(counts, lattice, lag_ps)
     full = estimator.fit(counts.total())
-    model = estimate_model(counts, lattice, lag_ps)
-    scales = model.timescales(MAX_TIMESCALES)
-    small = lattice.n_sites < LARGE_MODEL
-    tensors = np.zeros((bootstrap_samples, 6))
-    drawn = np.full((bootstrap_samples, len(scales)), np.nan)
-    draws = bootstrap_weights(counts.n_units, bootstrap_samples, seed)
-    for row, weights in enumerate(draws):
-        estimate = estimator.fit(counts.total(weights))
-        tensors[row] = tensor_to_six(estimator.diffusion_tensor(estimate))
-        if small and len(scales):
-            kept = estimate.flux > 0
-            drawn_model = MarkovModel(
-                lattice, lag_ps, counts.from_site[kept], counts.to_site[kept],
-                counts.image[kept], estimate.flux[kept],
-            )  # fmt: skip
-            found = drawn_model.timescales(len(scales))
-            drawn[row, : len(found)] = found
-    errors = np.full(len(scales), np.nan)
-    for column in range(len(scales)):
-        usable = drawn[np.isfinite(drawn[:, column]), column]
-        if len(usable) >= bootstrap_samples // 2:
-            errors[column] = usable.std(ddof=1)
-    return Fit(
+    model = model_from(counts, full, lattice, lag_ps)
+    spectrum = model.spectrum(max(RITZ_VECTORS, timescales))
+    scales = spectrum.timescales_ps[:timescales]
+    scales = scales[np.isfinite(scales)]
+    tensors, uncorrelated, drawn = [], [], []
+    for stack in _drawn_counts(counts, samples, seed):
+        estimate = estimator.fit(stack, full)
+        tensors.append(estimator.diffusion_tensor(estimate))
+        uncorrelated.append(estimator.diffusion_tensor(estimate, correlated=False))
+        drawn.append(_ritz_timescales(counts, estimate, model, spectrum)[:, : len(scales)])
+    return _Samples(
         model=model,
+        estimate=full,
         tensor=estimator.diffusion_tensor(full),
-        samples=tensors,
-        timescales_ps=scales,
-        timescale_errors_ps=errors,
-        units=counts.n_units,
-        one_way=full.one_way,
+        uncorrelated=estimator.diffusion_tensor(full, correlated=False),
+        tensors=np.concatenate(tensors),
+        uncorrelated_tensors=np.concatenate(uncorrelated),
+        spectrum=spectrum,
+        timescales=scales,
+        timescale_errors=_spread(np.concatenate(drawn)),
     )
+
+
+def _drawn_counts(counts: TransitionCounts, samples: int, seed: int) -> Iterator[FloatArray]:
+    """Yield counts per channel of the bootstrap's draws, (n_draws, n_channels) at a time."""
+    table = sparse.csr_matrix(
+        (counts.count, (counts.unit, counts.channel)), shape=(counts.n_units, counts.n_channels)
+    )
+    weights = np.stack(list(bootstrap_weights(counts.n_units, samples, seed)))
+    size = max(1, STACK_SIZE // max(counts.n_channels, 1))
+    for begin in range(0, samples, size):
+        totals = np.asarray(weights[begin : begin + size] @ table)
+        if counts.orbit is not None:  # as in TransitionCounts.total
+            sizes = np.bincount(counts.orbit)
+            shared = [sum_by(counts.orbit, total, len(sizes)) / sizes for total in totals]
+            totals = np.array(shared)[:, counts.orbit]
+        yield totals
+
+
+def _ritz_timescales(
+    counts: TransitionCounts, draws: Estimate, model: MarkovModel, spectrum: Spectrum
+) -> FloatArray:
+    """Return the timescales of drawn models, (n_draws, k), slowest first, NaN where none.
+
+    Rayleigh-Ritz values in the space of the full model's slowest right eigenvectors: exact where
+    these are all, else wrong by the square of how far a draw turns them out of that space.
+    """
+    n, number = model.n_sites, len(draws.flux)
+    constant = (model.connected_sets[:, None] == np.unique(model.connected_sets)) * 1.0
+    constant = constant[:, model.stationary_distribution @ constant > 0]
+    basis = np.concatenate([constant, spectrum.right], axis=1)
+    rows = np.arange(number)[:, None] * n + counts.from_site
+    columns = np.broadcast_to(counts.to_site, rows.shape)
+    flux = sparse.csr_matrix(
+        (draws.flux.reshape(-1), (rows.reshape(-1), columns.reshape(-1))), shape=(number * n, n)
+    )
+    moved = np.asarray(flux @ basis).reshape(number, n, -1)
+    transfer = basis.T @ moved
+    overlap = basis.T @ (draws.stationary[:, :, None] * basis)
+    # a site that a draw never saw leaves a zero in the overlap: its process gets eigenvalue zero
+    overlap += 1e-12 * np.eye(basis.shape[1])
+    inverse = np.linalg.inv(np.linalg.cholesky(overlap))
+    values = np.linalg.eigvalsh(inverse @ transfer @ np.swapaxes(inverse, 1, 2))
+    values = values[:, ::-1][:, constant.shape[1] :]
+    scales = timescales_of(np.where(values > 1 - 1e-10, 1.0, values), model.lag_ps)
+    return np.where(np.isfinite(scales), scales, np.nan)
+
+
+def _spread(drawn: FloatArray) -> FloatArray:
+    """Return the standard deviation of every column, NaN where half or more is missing."""
+    enough = 2 * np.isfinite(drawn).sum(axis=0) > max(len(drawn), 2)
+    errors = np.full(drawn.shape[1], np.nan)
+    errors[enough] = np.nanstd(drawn[:, enough], axis=0, ddof=1)
+    return errors
+
+
+def _third(tensors: FloatArray) -> FloatArray:
+    return np.trace(tensors, axis1=1, axis2=2) / 3
+
+
+def _padded(rows: list[FloatArray]) -> FloatArray:
+    """Stack rows of different length, filled up with NaN."""
+    table = np.full((len(rows), max(len(row) for row in rows)), np.nan)
+    for row, values in zip(table, rows, strict=True):
+        row[: len(values)] = values
+    return table

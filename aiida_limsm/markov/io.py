@@ -44,7 +44,13 @@ def save_model(model: MarkovModel, path: Path, curves: Curves | None = None) -> 
         if curves is not None:
             group = file.create_group("curves")
             for field in fields(Curves):
-                _write(group, field.name, getattr(curves, field.name))
+                if field.name != "ck_groups":
+                    _write(group, field.name, getattr(curves, field.name))
+            _write(
+                group,
+                "ck_groups",
+                np.array([str(name).encode() for name in curves.ck_groups], dtype="S"),
+            )
     temporary.replace(path)
 
 
@@ -89,7 +95,11 @@ def read_curves(path: Path) -> Curves:
         if "curves" not in file:
             raise ValueError(f"{path} holds no curves")
         group = file["curves"]
-        return Curves(**{field.name: group[field.name][()] for field in fields(Curves)})
+        found = {
+            field.name: group[field.name][()] for field in fields(Curves) if field.name in group
+        }
+        found["ck_groups"] = tuple(name.decode() for name in found.get("ck_groups", ()))
+        return Curves(**found)
 
 
 def _write(group: Any, name: str, array: Any, unit: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Compiled loops: assignment of positions to sites, window counting, mean-square displacement."""
+"""Compiled loops: assignment of positions to sites, and window counting."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numba import njit
 
-__all__ = ["advance", "count_windows", "displacement_moments"]
+__all__ = ["advance", "count_windows"]
 
 
 @njit(cache=True, nogil=True)
@@ -53,20 +53,23 @@ def _nearest_anywhere(x, positions, cell, inverse, heights, image):  # type: ign
 
 @njit(cache=True, nogil=True)
 def advance(  # type: ignore[no-untyped-def]
-    x, first_frame, core, positions, cell, inverse, heights,
+    x, first_frame, core, cores, positions, cell, inverse, heights,
     cutoff, nb_first, nb_site, nb_image, nb_vector, nb_distance, nearest,
     site, image, anchor, limit2, settled, first_site, first_image, moments,
-    ev_frame, ev_ion, ev_site, ev_image,
+    patience, outside_since, lost, ev_frame, ev_ion, ev_site, ev_image,
 ):  # fmt: skip
     """Carry all ions through one chunk of frames; return (number of events, unsettled frames).
 
-    ``x`` (n, ions, 3); ``core`` ≤ 0 is the nearest-site rule, else the core radius. State per
+    ``x`` (n, ions, 3); ``core`` ≤ 0 is the nearest-site rule, else the largest of the core radii
+    ``cores`` (n_sites,), no two of which overlap. State per
     ion: site, cell, Cartesian anchor of the site, squared distance below which no other site
-    can take the ion, and whether it has been inside a core yet.
+    can take the ion, and whether it has been inside a core yet. With cores, an ion that stays out
+    of every core for more than ``patience`` frames adds the frames of that excursion to ``lost``;
+    ``outside_since`` is the frame it left a core, −1 inside.
 
     Nearest rule: an ion closer to its site than half the distance to the nearest other site is
     nearest to its own. Core rule: it can be inside another core only when farther from its own
-    site than (nearest other site − core radius). Otherwise a site j nearer than the best so far
+    site than (nearest other site − largest core). Otherwise a site j nearer than the best so far
     has |r_j − r_s| < |x − r_s| + best (triangle), so the sorted list is walked to that length,
     and where the list is too short the whole lattice is searched.
     """
@@ -86,7 +89,7 @@ def advance(  # type: ignore[no-untyped-def]
                     new, distance = _nearest_anywhere(
                         x[frame, ion], positions, cell, inverse, heights, found
                     )
-                    if core <= 0.0 or distance <= core:
+                    if core <= 0.0 or distance <= cores[new]:
                         settled[ion] = 1
                         first_site[ion] = new
                         for a in range(3):
@@ -105,7 +108,7 @@ def advance(  # type: ignore[no-untyped-def]
                         wy = uy - nb_vector[row, 1]
                         wz = uz - nb_vector[row, 2]
                         distance = math.sqrt(wx * wx + wy * wy + wz * wz)
-                        if distance < best:
+                        if distance < best and (core <= 0.0 or distance <= cores[nb_site[row]]):
                             best = distance
                             new = nb_site[row]
                             for a in range(3):
@@ -114,7 +117,7 @@ def advance(  # type: ignore[no-untyped-def]
                         new, best = _nearest_anywhere(
                             x[frame, ion], positions, cell, inverse, heights, found
                         )
-                        if core > 0.0 and best > core:
+                        if core > 0.0 and best > cores[new]:
                             new = -1
                     if new == s and (
                         found[0] == image[ion, 0]
@@ -144,6 +147,16 @@ def advance(  # type: ignore[no-untyped-def]
                     uy = x[frame, ion, 1] - anchor[ion, 1]
                     uz = x[frame, ion, 2] - anchor[ion, 2]
                     d2 = ux * ux + uy * uy + uz * uz
+            if core > 0.0:
+                inner = cores[site[ion]]
+                if d2 <= inner * inner:
+                    if outside_since[ion] >= 0:
+                        excursion = first_frame + frame - outside_since[ion]
+                        if excursion > patience:
+                            lost[ion] += excursion
+                        outside_since[ion] = -1
+                elif outside_since[ion] < 0:
+                    outside_since[ion] = first_frame + frame
             s = site[ion]
             moments[s, 0] += 1.0
             moments[s, 1] += ux
@@ -194,37 +207,3 @@ def count_windows(  # type: ignore[no-untyped-def]
             rows += 1
             t = end
     return rows
-
-
-@njit(cache=True, nogil=True)
-def displacement_moments(x, lags, out):  # type: ignore[no-untyped-def]
-    """Mean products of displacement components over all windows, per ion and lag.
-
-    ``x`` (frames, ions, 3); ``out`` (ions, lags, 6), order xx, yy, zz, yz, xz, xy. Origins are
-    ``lag // 20`` frames apart: closer ones share 95 % of their window and add nothing.
-    """
-    frames = x.shape[0]
-    for ion in range(x.shape[1]):
-        for m in range(len(lags)):
-            lag = lags[m]
-            stride = max(1, lag // 20)
-            xx = yy = zz = yz = xz = xy = 0.0
-            n = 0
-            for t in range(0, frames - lag, stride):
-                dx = x[t + lag, ion, 0] - x[t, ion, 0]
-                dy = x[t + lag, ion, 1] - x[t, ion, 1]
-                dz = x[t + lag, ion, 2] - x[t, ion, 2]
-                xx += dx * dx
-                yy += dy * dy
-                zz += dz * dz
-                yz += dy * dz
-                xz += dx * dz
-                xy += dx * dy
-                n += 1
-            scale = 1.0 / max(n, 1)
-            out[ion, m, 0] = xx * scale
-            out[ion, m, 1] = yy * scale
-            out[ion, m, 2] = zz * scale
-            out[ion, m, 3] = yz * scale
-            out[ion, m, 4] = xz * scale
-            out[ion, m, 5] = xy * scale

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .arrays import FloatArray, IntArray, sum_by
+from .packed import unique_rows
 from .sites import SiteLattice
 
 __all__ = ["JumpTable", "SitePaths", "jump_table", "unseen_share"]
@@ -121,8 +122,7 @@ class SitePaths:
         adjugate = np.rint(np.linalg.inv(supercell) * determinant).astype(np.int64)
         home = self.image - np.floor_divide(self.image @ adjugate, determinant) @ supercell
         keys = np.column_stack([self.site, home])
-        _, place = np.unique(keys, axis=0, return_inverse=True)
-        place = place.reshape(-1)
+        _, place = unique_rows(keys)
         begin, end = self.start, self.start + self.duration
         time = np.concatenate([begin, end])
         change = np.concatenate([np.ones(len(begin)), -np.ones(len(end))])
@@ -170,8 +170,8 @@ def jump_table(paths: SitePaths, lattice: SiteLattice, frame_interval_ps: float)
     rows = paths.jump_rows
     start, end = paths.site[rows - 1], paths.site[rows]
     image = paths.image[rows] - paths.image[rows - 1]
-    keys = np.column_stack([start, end, image])
-    kinds, number = np.unique(keys, axis=0, return_counts=True)
+    kinds, index = unique_rows(np.column_stack([start, end, image]))
+    number = np.bincount(index, minlength=len(kinds))
     order = np.argsort(-number, kind="stable")
     kinds, number = kinds[order], number[order]
     time = paths.residence_frames(lattice.n_sites) * frame_interval_ps
@@ -202,5 +202,5 @@ def unseen_share(paths: SitePaths, rows: IntArray) -> float:
     column = np.argmax(there != back, axis=1)
     every = np.arange(len(rows))
     swap = there[every, column] > back[every, column]
-    _, number = np.unique(np.where(swap[:, None], back, there), axis=0, return_counts=True)
+    number = np.bincount(unique_rows(np.where(swap[:, None], back, there))[1])
     return float((number == 1).sum() / number.sum())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -12,7 +15,7 @@ from .arrays import FloatArray, IntArray
 from .neighbours import cell_heights, nearest_distances
 from .symmetry import primitive_cell, wyckoff_orbits
 
-__all__ = ["SiteLattice"]
+__all__ = ["SiteLattice", "site_kind"]
 
 
 MAX_STRAIN = 0.04
@@ -128,14 +131,27 @@ class SiteLattice:
                 "give every site once"
             )
 
+    def crystal(self) -> tuple[FloatArray, IntArray]:
+        """Return positions (Å) and species of the sites and then the framework atoms.
+
+        Species of sites only tell kinds apart (see :func:`site_kind`): 201, 202, …, above every
+        atomic number.
+        """
+        kinds = [site_kind(label) for label in self.labels]
+        order = {kind: 201 + index for index, kind in enumerate(dict.fromkeys(kinds))}
+        species = np.array([order[kind] for kind in kinds], dtype=np.int64)
+        return (
+            np.concatenate([self.positions, self.framework_positions]),
+            np.append(species, self.framework_numbers),
+        )
+
     def primitive(self, tolerance: float = 0.02) -> SiteLattice:
         """Return the lattice in a primitive cell of the crystal, in the same orientation.
 
         Sites that differ by a translation of the crystal (mobile sites and framework taken
         together) become one state. Unchanged where the cell is primitive already.
         """
-        species = np.append(np.zeros(self.n_sites, dtype=np.int64), self.framework_numbers)
-        points = np.concatenate([self.positions, self.framework_positions])
+        points, species = self.crystal()
         found = primitive_cell(self.cell, points @ np.linalg.inv(self.cell), species, tolerance)
         if found is None:
             return self
@@ -154,9 +170,7 @@ class SiteLattice:
         return SiteLattice(
             cell=cell,
             positions=folded[sites],
-            labels=tuple(
-                f"{_prefix(self.labels[0])}{index + 1}" for index in range(int(sites.sum()))
-            ),
+            labels=_renumbered([self.labels[index] for index in first[sites]]),
             orbits=tuple(self.orbits[index] for index in first[sites]),
             multiplicities=tuple(self.multiplicities[index] for index in first[sites]),
             framework_positions=folded[~sites],
@@ -235,8 +249,21 @@ _ROTATED = (
 )
 
 
-def _prefix(label: str) -> str:
-    return label.rstrip("0123456789")
+def site_kind(label: str) -> str:
+    """Return the leading letters of a label: the species, or ``i`` for interstitial sites."""
+    match = re.match(r"[^\W\d_]+", label)
+    return match.group() if match else "S"
+
+
+def _renumbered(labels: Sequence[str]) -> tuple[str, ...]:
+    """Return the labels with the numbers of each kind running from 1."""
+    seen: Counter[str] = Counter()
+    named = []
+    for label in labels:
+        kind = site_kind(label)
+        seen[kind] += 1
+        named.append(f"{kind}{seen[kind]}")
+    return tuple(named)
 
 
 def _translations(matrix: IntArray) -> IntArray:

@@ -7,7 +7,7 @@ import spglib
 
 from .arrays import FloatArray, IntArray
 
-__all__ = ["primitive_cell", "wyckoff_orbits"]
+__all__ = ["primitive_cell", "space_group", "wyckoff_orbits"]
 
 
 def wyckoff_orbits(
@@ -66,3 +66,25 @@ def primitive_cell(
     primitive = np.asarray(dataset.primitive_lattice, dtype=np.float64)
     matrix = np.rint(cell @ np.linalg.inv(primitive))
     return np.asarray(np.linalg.solve(matrix, cell), dtype=np.float64), mapping
+
+
+def space_group(
+    cell: FloatArray, scaled_positions: FloatArray, numbers: IntArray, tolerance: float = 0.02
+) -> tuple[IntArray, FloatArray]:
+    """Return the operations x → W x + w of a crystal, in fractions of ``cell``.
+
+    Returns
+    -------
+    rotations, translations
+        W, integers (n, 3, 3), and w, (n, 3), acting on columns. Translations of a cell that is not
+        primitive are among them; where spglib finds no symmetry, the identity alone.
+    """
+    dataset = spglib.get_symmetry_dataset(
+        (cell.tolist(), scaled_positions.tolist(), numbers.tolist()), symprec=tolerance
+    )
+    if dataset is None:
+        return np.eye(3, dtype=np.int64)[None], np.zeros((1, 3))
+    return (
+        np.asarray(dataset.rotations, dtype=np.int64),
+        np.asarray(dataset.translations, dtype=np.float64),
+    )

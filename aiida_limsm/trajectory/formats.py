@@ -117,3 +117,9 @@ def _read(source: Path) -> Iterator[Any]:
         yield from iread(str(source), index=":")
     except Exception as error:  # ASE's readers raise anything
         raise ValueError(f"{source.name} cannot be read as a trajectory: {error}") from error
+
+
+def is_h5md(path: Path | str) -> bool:
+    """Tell whether a file is HDF5, by its first bytes."""
+    with Path(path).open("rb") as file:
+        return file.read(8) == b"\x89HDF\r\n\x1a\n"

@@ -162,8 +162,14 @@ class Trajectory:
         The file is missing, cut short or none of ours.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        frame_interval_ps: float | None = None,
+        numbers: IntArray | None = None,
+    ) -> None:
         self.path = Path(path)
+        self.warnings: tuple[str, ...] = ()
         if not self.path.is_file():
             raise ValueError(f"{self.path} does not exist")
         try:
@@ -242,6 +248,19 @@ class Trajectory:
     def _observable(self, name: str) -> FloatArray | None:
         series = self._file.get(f"observables/{name}/value")
         return None if series is None else np.asarray(series[()], dtype=np.float64)
+
+    def iter_blocks(
+        self, memory_mb: float = 4.0, start: int = 0, stop: int | None = None
+    ) -> Iterator[npt.NDArray[np.float32]]:
+        """Yield consecutive blocks of positions of all atoms, (n, n_atoms, 3), Å, float32."""
+        rows = self._value.chunks[0] if self._value.chunks else 1
+        step = max(rows, int(memory_mb * 1e6 / (12 * self.n_atoms)) // rows * rows)
+        end = self.n_frames if stop is None else min(stop, self.n_frames)
+        begin = start
+        while begin < end:
+            after = min(end, begin + step - begin % rows)
+            yield self._value[begin:after]
+            begin = after
 
     def iter_positions(
         self,

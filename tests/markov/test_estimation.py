@@ -136,7 +136,7 @@ def test_sparse_and_dense_solvers_agree(toolbox, monkeypatch):
     counts = count_transitions(paths, lattice.n_sites, 2)
     estimator = ReversibleEstimator(counts, lattice, 0.6)
     dense = estimator.diffusion_tensor(estimator.fit(counts.total()))
-    monkeypatch.setattr("aiida_limsm.markov.estimation.DENSE_LIMIT", 1)
+    monkeypatch.setattr("aiida_limsm.markov.linear.DENSE_SITES", 1)
     np.testing.assert_allclose(
         estimator.diffusion_tensor(estimator.fit(counts.total())), dense, atol=1e-12
     )

@@ -1,8 +1,13 @@
+from dataclasses import fields, replace
+
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aiida_limsm.markov.curves import Curves
+from aiida_limsm.markov.io import read_curves, save_model
 from aiida_limsm.markov.model import MarkovModel
 
 CM2 = 1e-4
@@ -154,6 +159,85 @@ def test_timescales_of_the_two_site_chain(toolbox):
     assert model.timescales() == pytest.approx([1 / 1.5], rel=1e-3)
 
 
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_supercell_of_a_model_is_the_same_chain(toolbox, seed):
+    net = random_network(toolbox, seed, sites=3)
+    model = exact_model(net, lag_for(net))
+    random = np.random.default_rng(seed)
+    matrix = random.integers(-2, 3, size=(3, 3))
+    if abs(round(np.linalg.det(matrix))) not in range(1, 9):
+        matrix = np.diag([2, 1, 3])
+    grown = model.expand(matrix)
+    copies = abs(round(np.linalg.det(matrix)))
+    assert grown.n_sites == 3 * copies
+    np.testing.assert_allclose(
+        grown.stationary_distribution, np.tile(model.stationary_distribution / copies, copies)
+    )
+    np.testing.assert_allclose(
+        grown.jump_vectors, np.tile(model.jump_vectors, (copies, 1)), atol=1e-9
+    )
+    scale = np.trace(model.diffusion_tensor())
+    np.testing.assert_allclose(
+        grown.diffusion_tensor(), model.diffusion_tensor(), atol=1e-8 * scale
+    )
+    times = model.lag_ps * np.array([0.5, 3, 40, 2000])
+    np.testing.assert_allclose(
+        grown.msd_tensor(times), model.msd_tensor(times), rtol=1e-6, atol=1e-7
+    )
+
+
+def disordered(toolbox, seed, repeats=4):
+    """A supercell in which every site has its own energy, every jump its own barrier."""
+    grown = exact_model(toolbox.d03(0.3), 0.1).expand(repeats * np.eye(3, dtype=int))
+    random = np.random.default_rng(seed)
+    hops = grown.from_site != grown.to_site
+    start, end, image = grown.from_site[hops], grown.to_site[hops], grown.image[hops]
+    up = start < end
+    key = np.column_stack([np.minimum(start, end), np.maximum(start, end)])
+    key = np.column_stack([key, np.where(up[:, None], image, -image)])
+    barrier = np.unique(key, axis=0, return_inverse=True)[1].reshape(-1)
+    energy = random.normal(size=grown.n_sites)
+    conductance = np.exp(random.normal(size=barrier.max() + 1))[barrier]
+    pi = np.exp(-energy) / np.exp(-energy).sum()
+    flux = conductance / np.bincount(start, conductance / pi[start]).max() * 0.5
+    every = np.arange(grown.n_sites)
+    return MarkovModel(
+        lattice=grown.lattice,
+        lag_ps=0.1,
+        from_site=np.append(start, every),
+        to_site=np.append(end, every),
+        image=np.concatenate([image, np.zeros((len(every), 3), dtype=np.int64)]),
+        flux=np.append(flux, pi - np.bincount(start, flux)),
+    )
+
+
+def test_large_models_without_full_matrices(toolbox, monkeypatch):
+    dense, large = disordered(toolbox, 1), disordered(toolbox, 1)
+    times = 0.1 * np.array([1, 2, 5, 30, 300, 1e4, 1e6])
+    wanted = dense.msd_tensor(times)
+    monkeypatch.setattr("aiida_limsm.markov.model.DENSE_SPECTRUM", 1)
+    monkeypatch.setattr("aiida_limsm.markov.model.DENSE_MATRIX", 1)
+    found = large.msd_tensor(times)
+    assert len(large._jump_spectrum[0]) > 0
+    scale = np.trace(wanted, axis1=1, axis2=2)[:, None, None]
+    assert np.abs((found - wanted) / scale).max() < 1e-4
+    with pytest.raises(ValueError, match="use sparse_transition_matrix"):
+        _ = large.transition_matrix
+    with pytest.raises(ValueError, match="use sparse_bloch_matrix"):
+        large.bloch_matrix([0.1, 0, 0])
+
+
+def test_correctors_solve_their_equation(toolbox):
+    model = disordered(toolbox, 2)
+    pi, d = model.stationary_distribution, model.jump_vectors
+    drift = np.zeros((model.n_sites, 3))
+    np.add.at(drift, model.from_site, (model.flux / pi[model.from_site])[:, None] * d)
+    chi = model.correctors
+    np.testing.assert_allclose(chi - model.transition_matrix @ chi, drift, atol=1e-8)
+    assert (chi[0] == 0).all()
+
+
 def test_saved_model_is_the_same_and_so_are_the_bytes(toolbox, tmp_path):
     model = exact_model(toolbox.d03(0.3), 0.1)
     model.save(tmp_path / "a.h5")
@@ -163,6 +247,26 @@ def test_saved_model_is_the_same_and_so_are_the_bytes(toolbox, tmp_path):
     assert loaded.lattice.labels == model.lattice.labels
     loaded.save(tmp_path / "b.h5")
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def test_curves_of_older_files_are_read(toolbox, tmp_path):
+    line, table = np.arange(3.0), np.arange(6.0).reshape(3, 2)
+    old = Curves(*[line + k for k in range(8)])
+    new = replace(old, timescales_ps=table, ck_predicted=table, ck_groups=("4a", "8c"))
+    model = exact_model(toolbox.d03(0.3), 0.1)
+    save_model(model, tmp_path / "a.h5", new)
+    save_model(model, tmp_path / "b.h5", new)
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+    found = read_curves(tmp_path / "a.h5")
+    np.testing.assert_array_equal(found.timescales_ps, table)
+    assert found.ck_groups == ("4a", "8c")
+    with h5py.File(tmp_path / "b.h5", "r+") as file:
+        for name in set(file["curves"]) - {f.name for f in fields(Curves)[:8]}:
+            del file["curves"][name]
+    found = read_curves(tmp_path / "b.h5")
+    np.testing.assert_array_equal(found.msd_model_angstrom2, old.msd_model_angstrom2)
+    assert found.timescales_ps.shape == (0, 0)
+    assert found.ck_groups == ()
 
 
 def test_foreign_files_are_refused_in_one_line(tmp_path):
