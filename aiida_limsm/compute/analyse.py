@@ -3,48 +3,55 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from ..markov.analysis import Analysis, Settings, analyse
-from ..markov.errors import Diffusion
+from ..markov.analysis import Settings, analyse
 from ..markov.io import save_model
+from ..markov.observe import Step
+from ..markov.paths_io import save_paths
 from ..markov.sites import SiteLattice
-from ..trajectory.framework import AlignedIons, framework_motion, framework_offset
 from ..trajectory.h5md import Trajectory
-from .base import JobError, Status
+from ..trajectory.ions import Alignment, IonStream, align
+from .analyse_results import collect_results
+from .analyse_sites import Sites, choose_sites, read_crystal
+from .base import MODEL_FILENAME, PATHS_FILENAME, JobError, Status
 from .inputs import AnalyseInput
-from .results import (
-    AnalyseResults,
-    DiffusionEstimate,
-    JumpSummary,
-    Matrix3,
-    SiteSummary,
-    TimescaleSummary,
-)
+from .results import AnalyseResults
+from .trajectories import first_frame, open_trajectories
 
-__all__ = ["MODEL_FILENAME", "run_analyse"]
+__all__ = ["MODEL_FILENAME", "PATHS_FILENAME", "run_analyse"]
 
-MODEL_FILENAME = "markov_model.h5"
-MAX_JUMP_ROWS = 500
 NOTABLE_OFFSET = 0.2
+NOTABLE_DRIFT = 0.5
 BAD_MISFIT = 1.5
-UNASSIGNED_LIMIT = 0.01
-DOUBLE_LIMIT = 0.05
-CELL_TOLERANCE = 1e-4
-H5MD_SUFFIXES = (".h5", ".h5md", ".hdf5")
+MOLTEN_MSD = 4.0
+OTHER_TEMPERATURE = 0.1
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 
 def run_analyse(
-    job: AnalyseInput, folder: Path, progress: Callable[[str], None] = print
+    job: AnalyseInput,
+    folder: Path,
+    progress: Callable[[str], None] = print,
+    step: Step = lambda *_: None,
 ) -> AnalyseResults:
     """Run the analysis of a job; files are read from and written to ``folder``.
+
+    Parameters
+    ----------
+    job
+        What to do; file names relative to ``folder``, or absolute.
+    folder
+        Gets ``model.h5`` (model and curves) and ``paths.h5`` (site sequences).
+    progress, step
+        Get lines for people, and how far long work is.
 
     Raises
     ------
@@ -53,80 +60,56 @@ def run_analyse(
         choice does not fit (core radius, lag).
     """
     began = time.monotonic()
-    folder = Path(folder)
     try:
         with ExitStack() as stack:
-            trajectories = [
-                stack.enter_context(_open(folder / name)) for name in job.trajectory_files
-            ]
-            return _run(job, folder, trajectories, progress, began)
+            return _run(job, Path(folder), stack, progress, step, began)
     except ValueError as error:
         raise JobError(Status.TRAJECTORY_UNUSABLE, str(error)) from error
-
-
-def _open(path: Path) -> Trajectory:
-    if path.is_file() and path.suffix not in H5MD_SUFFIXES:
-        raise ValueError(
-            f"{path.name} does not hold its frame interval: convert it first with "
-            f"`limsm convert {path.name} md.h5 --frame-interval-ps …`"
-        )
-    return Trajectory(path)
 
 
 def _run(
     job: AnalyseInput,
     folder: Path,
-    trajectories: list[Trajectory],
+    stack: ExitStack,
     progress: Callable[[str], None],
+    step: Step,
     began: float,
 ) -> AnalyseResults:
+    trajectories, warnings = open_trajectories(job, folder, stack, progress)
     head = trajectories[0]
-    warnings: list[str] = []
-    pooled, supercell = _sites(job, folder, head.cell)
-    lattice = pooled
-    if job.pool == "none":
-        lattice = pooled.expand(supercell)
-        supercell = np.eye(3, dtype=np.int64)
-    _check_alike(trajectories)
-    from ase.data import atomic_masses, atomic_numbers
+    ions = _ions(job, head)
+    crystal = None if job.structure_file is None else read_crystal(job, folder, head.cell)
+    if job.sites == "density":
+        crystal = None
+    starts = [first_frame(trajectory, job.skip_ps) for trajectory in trajectories]
+    alignments = []
+    for trajectory, start in zip(trajectories, starts, strict=True):
+        lattice = None if crystal is None else crystal.lattice
+        alignment = _align(trajectory, ions, lattice, start)
+        alignments.append(alignment)
+        warnings += _framework_warnings(trajectory, alignment, lattice)
+    sites = choose_sites(job, crystal, trajectories, alignments, ions, progress, step)
+    warnings += sites.warnings
+    streams = [
+        IonStream(trajectory, ions, alignment, start, job.memory_mb / 16)
+        for trajectory, alignment, start in zip(trajectories, alignments, starts, strict=True)
+    ]
+    frames = sum(stream.n_frames for stream in streams)
+    progress(f"{frames} frames of {len(ions)} {job.species} on {sites.lattice.n_sites} sites")
+    found = analyse(
+        streams, sites.lattice, sites.supercell, _settings(job, sites), sites.symmetry, progress, step
+    )
+    for stream in streams:
+        warnings += _motion_warnings(stream)
+    temperature, remark = _temperature(job, trajectories, starts)
+    warnings += remark
+    save_model(found.model, folder / MODEL_FILENAME, found.curves)
+    save_paths(found.paths, head.frame_interval_ps, folder / PATHS_FILENAME)
+    return collect_results(job, found, sites, streams, temperature, warnings, began)
 
-    mobile_number = atomic_numbers[job.mobile_species]
-    sources: list[AlignedIons] = []
-    motions: list[float] = []
-    temperatures: list[FloatArray] = []
-    for trajectory in trajectories:
-        name = trajectory.path.name
-        start = _first_frame(trajectory, job.skip_ps)
-        ions = np.flatnonzero(trajectory.numbers == mobile_number)
-        if len(ions) == 0:
-            raise ValueError(f"{name} has no {job.mobile_species}: check mobile_species")
-        known = pooled.framework_numbers
-        other = trajectory.numbers != mobile_number
-        reference = other & np.isin(trajectory.numbers, known) if len(known) else other
-        framework = np.flatnonzero(reference)
-        motion = framework_motion(
-            trajectory, framework, atomic_masses[trajectory.numbers], start, job.memory_mb
-        )
-        offset = np.zeros(3)
-        if len(framework) and len(known):
-            offset, misfit = framework_offset(
-                motion.mean_positions, trajectory.numbers[framework], pooled
-            )
-            warnings += _framework_warnings(trajectory, pooled, framework, offset, misfit)
-        else:
-            warnings.append(
-                f"{name}: no framework species shared with the sites structure; positions are "
-                "taken as they are, relative to the centre of mass"
-            )
-        if motion.msd is not None:
-            motions.append(motion.msd)
-        if trajectory.temperature_k is not None:
-            temperatures.append(trajectory.temperature_k[start:])
-        sources.append(AlignedIons(trajectory, ions, motion, offset, start, job.memory_mb))
-    frames = sum(source.n_frames for source in sources)
-    progress(f"{frames} frames of {sources[0].n_ions} ions on {lattice.n_sites} sites")
 
-    settings = Settings(
+def _settings(job: AnalyseInput, sites: Sites) -> Settings:
+    return Settings(
         assignment=job.assignment,
         core_radius_angstrom=job.core_radius_angstrom,
         lag_ps=job.lag_ps,
@@ -136,208 +119,103 @@ def _run(
         minimum_jumps=job.minimum_jumps,
         seed=job.seed,
         memory_mb=job.memory_mb,
-    )
-    found = analyse(sources, lattice, supercell, settings, progress)
-    save_model(found.model, folder / MODEL_FILENAME, found.curves)
-    warnings += found.warnings + tuple(_quality_warnings(found, lattice))
-    interval = head.frame_interval_ps
-    temperature = np.concatenate(temperatures) if temperatures else np.array([])
-    return AnalyseResults(
-        status=Status.FINISHED,
-        warnings=tuple(dict.fromkeys(warnings)),
-        model_file=MODEL_FILENAME,
-        ions=sum(source.n_ions for source in sources),
-        frames=frames,
-        frame_interval_ps=interval,
-        duration_ps=sum((source.n_frames - 1) * interval for source in sources),
-        temperature_k=_finite(temperature.mean()) if len(temperature) else None,
-        cell_angstrom=_matrix(head.cell),
-        assignment=job.assignment
-        if found.core_radius is None
-        else f"core, radius {found.core_radius:.3g} Å",
-        pool=job.pool,
-        lag_ps=found.lag_ps,
-        lag_reason=found.lag_reason,
-        jumps=found.jumps,
-        independent_jumps=found.independent_jumps,
-        markov=_estimate(found.markov),
-        msd=_estimate(found.msd),
-        agreement_sigma=_agreement(found.markov, found.msd),
-        sites=_site_rows(found, lattice),
-        jump_table=_jump_rows(found, lattice),
-        timescales=tuple(
-            TimescaleSummary(timescale_ps=float(value), error_ps=_finite(error))
-            for value, error in zip(found.timescales_ps, found.timescale_errors_ps, strict=True)
-        ),
-        framework_msd_angstrom2=max(motions) if motions else None,
-        double_occupancy_fraction=found.double_occupancy_fraction,
-        unassigned_fraction=found.unassigned_fraction,
-        wall_seconds=time.monotonic() - began,
+        look_for_sites=job.sites == "structure",
+        pool_symmetry=sites.pool == "spacegroup",
     )
 
 
-def _sites(
-    job: AnalyseInput, folder: Path, md_cell: FloatArray
-) -> tuple[SiteLattice, npt.NDArray[np.int64]]:
-    """Read the sites structure and fit it to the MD cell."""
-    from ase import Atoms
-    from ase.data import atomic_numbers
-    from ase.io import read
+def _ions(job: AnalyseInput, trajectory: Trajectory) -> IntArray:
+    """Return the indices of the mobile ions."""
+    from ase.data import atomic_numbers, chemical_symbols
 
-    path = folder / job.sites_file
-    try:
-        atoms = read(str(path))
-    except Exception as error:  # ASE's readers raise anything
-        raise JobError(
-            Status.INVALID_INPUT, f"sites_file: {job.sites_file} cannot be read: {error}"
-        ) from error
-    assert isinstance(atoms, Atoms)  # one frame asked
-    if job.mobile_species not in atomic_numbers:
-        raise JobError(Status.INVALID_INPUT, f"mobile_species: {job.mobile_species} is no element")
-    lattice = SiteLattice.from_structure(
-        atoms.cell.array,
-        atoms.positions @ np.linalg.inv(atoms.cell.array),
-        atoms.numbers,
-        atomic_numbers[job.mobile_species],
-        symbol=job.mobile_species,
-    )
-    if job.pool == "translations":
-        lattice = lattice.primitive()
-    return lattice.matched_to(md_cell), lattice.supercell_matrix(md_cell)
-
-
-def _check_alike(trajectories: list[Trajectory]) -> None:
-    head = trajectories[0]
-    for other in trajectories[1:]:
-        if abs(other.frame_interval_ps - head.frame_interval_ps) > 1e-9:
-            raise ValueError(
-                f"{other.path.name} has another frame interval than {head.path.name}: "
-                "analyse them apart, or thin one of them"
-            )
-        if np.abs(other.cell - head.cell).max() > CELL_TOLERANCE:
-            raise ValueError(
-                f"{other.path.name} has another cell than {head.path.name}: analyse them apart"
-            )
-
-
-def _first_frame(trajectory: Trajectory, skip_ps: float) -> int:
-    start = int(np.ceil(skip_ps / trajectory.frame_interval_ps - 1e-9))
-    left = trajectory.n_frames - start
-    if left < 2:
-        length = (trajectory.n_frames - 1) * trajectory.frame_interval_ps
+    if job.species not in atomic_numbers:
+        raise JobError(Status.INVALID_INPUT, f"species: {job.species} is no element")
+    ions = np.flatnonzero(trajectory.numbers == atomic_numbers[job.species])
+    if len(ions) == 0:
+        there = ", ".join(chemical_symbols[n] for n in np.unique(trajectory.numbers))
         raise ValueError(
-            f"{trajectory.path.name} has {max(left, 0)} frame(s) after skip_ps = {skip_ps:g} of "
-            f"its {length:.4g} ps: run longer or skip less (two are needed at least)"
+            f"{trajectory.path.name} has no {job.species}; it holds {there} (choose with --species)"
         )
-    return start
+    return ions
+
+
+def _align(
+    trajectory: Trajectory, ions: IntArray, lattice: SiteLattice | None, start: int
+) -> Alignment:
+    """Find the framework: atoms of the species that the sites structure knows besides the ions."""
+    from ase.data import atomic_masses, chemical_symbols
+
+    others = np.setdiff1d(np.arange(trajectory.n_atoms), ions)
+    framework = others
+    if lattice is not None and len(lattice.framework_numbers):
+        framework = others[np.isin(trajectory.numbers[others], lattice.framework_numbers)]
+        if len(others) and len(framework) == 0:
+            has = ", ".join(chemical_symbols[n] for n in np.unique(trajectory.numbers[others]))
+            wants = ", ".join(chemical_symbols[n] for n in np.unique(lattice.framework_numbers))
+            raise ValueError(
+                f"{trajectory.path.name} has a framework of {has}, the structure one of {wants}: "
+                "they are of different crystals"
+            )
+    return align(trajectory, framework, atomic_masses[trajectory.numbers], lattice, start)
 
 
 def _framework_warnings(
-    trajectory: Trajectory,
-    lattice: SiteLattice,
-    framework: npt.NDArray[np.int64],
-    offset: FloatArray,
-    misfit: float,
+    trajectory: Trajectory, alignment: Alignment, lattice: SiteLattice | None
 ) -> list[str]:
     name = trajectory.path.name
-    warnings = []
-    if misfit > BAD_MISFIT:
+    if alignment.misfit > BAD_MISFIT:
         raise ValueError(
-            f"{name}: framework atoms lie {misfit:.1f} Å (rms) from the framework of the sites "
+            f"{name}: framework atoms lie {alignment.misfit:.1f} Å (rms) from the framework of the "
             "structure: it is of another crystal or orientation, or the framework has melted"
         )
-    if np.linalg.norm(offset) > NOTABLE_OFFSET:
-        shift = ", ".join(f"{x:.2f}" for x in offset)
-        warnings.append(f"{name}: framework shifted by ({shift}) Å against the sites; taken off")
-    repeats = abs(np.linalg.det(trajectory.cell) / np.linalg.det(lattice.cell))
-    expected = round(repeats * len(lattice.framework_numbers))
-    if expected != len(framework):
-        warnings.append(
-            f"{name}: {len(framework)} framework atoms where the sites structure has {expected} in "
-            "this cell: check that it is of the same crystal"
-        )
-    return warnings
-
-
-def _quality_warnings(found: Analysis, lattice: SiteLattice) -> list[str]:
     warnings = []
-    if found.unassigned_fraction > UNASSIGNED_LIMIT:
+    if lattice is not None and (
+        not alignment.is_framework or len(lattice.framework_numbers) == 0
+    ):
         warnings.append(
-            f"{found.unassigned_fraction:.1%} of the ion-frames come before the ion's first visit "
-            "to a site: the sites structure may lack sites"
+            f"{name}: no framework species shared with the structure; positions are taken as they "
+            "are, relative to the centre of mass"
         )
-    if found.double_occupancy_fraction > DOUBLE_LIMIT:
+    if np.linalg.norm(alignment.offset) > NOTABLE_OFFSET:
+        shift = ", ".join(f"{x:.2f}" for x in alignment.offset)
+        warnings.append(f"{name}: framework shifted by ({shift}) Å against the sites; taken off")
+    return warnings
+
+
+def _motion_warnings(stream: IonStream) -> list[str]:
+    """Tell what a whole pass over a trajectory showed of its framework."""
+    name, motion = stream.trajectory.path.name, stream.motion
+    assert motion is not None  # a pass has been made
+    warnings = []
+    if motion.wrapped:
+        warnings.append(f"{name}: positions were wrapped into the cell; unwrapped")
+    if motion.drift_angstrom > NOTABLE_DRIFT:
         warnings.append(
-            f"{found.double_occupancy_fraction:.1%} of the ion-frames share a site with another "
-            "ion: the sites structure may lack sites"
+            f"{name}: the framework drifts by {motion.drift_angstrom:.2f} Å; taken off"
         )
-    occupancy = found.sites.occupancy
-    if (occupancy > 1.05).any():
-        worst = int(np.argmax(occupancy))
+    if motion.msd_angstrom2 is not None and motion.msd_angstrom2 > MOLTEN_MSD:
         warnings.append(
-            f"site {lattice.labels[worst]} holds {occupancy[worst]:.2f} ions on average"
+            f"{name}: framework atoms end {np.sqrt(motion.msd_angstrom2):.1f} Å (rms) from where "
+            "they began: the framework diffuses or melts, and sites lose their meaning"
         )
     return warnings
 
 
-def _estimate(found: Diffusion) -> DiffusionEstimate:
-    return DiffusionEstimate(
-        method=found.method,
-        tensor_cm2_s=_matrix(found.tensor),
-        covariance_cm4_s2=tuple(tuple(float(x) for x in row) for row in found.covariance),
-        d_cm2_s=found.value,
-        d_error_cm2_s=found.error,
-        resolved=found.resolved,
-        upper_bound_cm2_s=found.upper_bound,
-        reason=found.reason,
-    )
-
-
-def _agreement(first: Diffusion, second: Diffusion) -> float | None:
-    joint = float(np.hypot(first.error, second.error))
-    return abs(first.value - second.value) / joint if joint > 0 else None
-
-
-def _site_rows(found: Analysis, lattice: SiteLattice) -> tuple[SiteSummary, ...]:
-    stationary = found.model.stationary_distribution
-    scaled = lattice.scaled_positions
-    return tuple(
-        SiteSummary(
-            label=lattice.labels[s],
-            orbit=lattice.orbits[s],
-            multiplicity=lattice.multiplicities[s],
-            scaled_position=(float(scaled[s, 0]), float(scaled[s, 1]), float(scaled[s, 2])),
-            occupancy=float(found.sites.occupancy[s]),
-            vibration_amplitude_angstrom=_finite(found.sites.vibration_amplitude[s]),
-            stationary_probability=float(stationary[s]),
-        )
-        for s in range(lattice.n_sites)
-    )
-
-
-def _jump_rows(found: Analysis, lattice: SiteLattice) -> tuple[JumpSummary, ...]:
-    """Return the most frequent kinds of jump; all of them are in the model's paths."""
-    table = found.table
-    return tuple(
-        JumpSummary(
-            from_site=lattice.labels[table.from_site[k]],
-            to_site=lattice.labels[table.to_site[k]],
-            distance_angstrom=float(np.linalg.norm(table.vector[k])),
-            vector_angstrom=(
-                float(table.vector[k, 0]), float(table.vector[k, 1]), float(table.vector[k, 2]),
-            ),
-            jumps=int(table.jumps[k]),
-            rate_per_ps=float(table.rate_per_ps[k]),
-            rate_error_per_ps=float(table.rate_error_per_ps[k]),
-        )
-        for k in range(min(len(table.jumps), MAX_JUMP_ROWS))
-    )  # fmt: skip
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-def _matrix(matrix: FloatArray) -> Matrix3:
-    rows = [(float(row[0]), float(row[1]), float(row[2])) for row in matrix]
-    return rows[0], rows[1], rows[2]
+def _temperature(
+    job: AnalyseInput, trajectories: Sequence[Trajectory], starts: Sequence[int]
+) -> tuple[float | None, list[str]]:
+    """Return the temperature asked, or else the mean of the trajectories."""
+    series = [
+        values[start:]
+        for trajectory, start in zip(trajectories, starts, strict=True)
+        if (values := trajectory.temperature_k) is not None
+    ]
+    mean = float(np.concatenate(series).mean()) if series else float("nan")
+    measured = mean if np.isfinite(mean) else None
+    if job.temperature_k is None or measured is None:
+        return job.temperature_k or measured, []
+    if abs(measured - job.temperature_k) > OTHER_TEMPERATURE * job.temperature_k:
+        return job.temperature_k, [
+            f"the trajectory's mean temperature is {measured:.0f} K, not {job.temperature_k:.0f} K"
+        ]
+    return job.temperature_k, []

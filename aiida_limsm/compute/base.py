@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 INPUT_FILENAME = "input.json"
 RESULTS_FILENAME = "results.json"
 LOG_FILENAME = "limsm.log"
+MODEL_FILENAME = "model.h5"
+PATHS_FILENAME = "paths.h5"
 
 
 class LimsmModel(BaseModel):
@@ -89,6 +91,6 @@ def read_model(model: type[ModelT], path: Path) -> ModelT:
 def write_model(model: LimsmModel, path: Path) -> None:
     """Write a model as JSON, atomically: a reader sees the old file or the new one, whole."""
     temporary = path.with_name(path.name + ".tmp")
-    text = json.dumps(model.model_dump(mode="json"), indent=2, sort_keys=True)
+    text = json.dumps(model.model_dump(mode="json", by_alias=True), indent=2, sort_keys=True)
     temporary.write_text(text + "\n", encoding="utf-8")
     temporary.replace(path)

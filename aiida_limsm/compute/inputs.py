@@ -153,21 +153,39 @@ class AnalyseInput(LimsmModel):
     """Markov state model over lattice sites, and its diffusion tensor, from MD trajectories.
 
     Several trajectories (replicas of one system at one temperature) are counted together.
-    ``sites_file`` is a structure whose ``mobile_species`` atoms mark every site an ion can take;
-    its cell must tile the MD cell. ``lag_ps`` None chooses the lag from the plateau of D(τ).
+    ``structure_file`` is a crystal whose atoms of ``species`` mark the sites; its cell must tile
+    the MD cell. ``sites`` says where sites come from: the structure; the structure and the
+    interstitials that the ions' time-averaged density shows; or the density alone (disordered
+    structures, no structure file). H5MD files carry their frame interval, others need
+    ``frame_interval_fs``. ``temperature_k`` is a label where the trajectory holds none.
+    ``lag_ps`` None chooses the lag from the plateau of D(τ).
     """
 
     trajectory_files: Annotated[tuple[str, ...], Field(min_length=1)]
-    sites_file: str = "sites.extxyz"
-    mobile_species: Symbol = "Li"
+    structure_file: str | None = "structure.extxyz"
+    species: Symbol = "Li"
+    frame_interval_fs: Positive | None = None
+    temperature_k: Positive | None = None
     skip_ps: NonNegative = 0.0
+    topology_file: str | None = None
+    species_order: tuple[Symbol, ...] | None = None
+    sites: Literal["structure", "interstitials", "density"] = "structure"
     assignment: Literal["nearest", "core"] = "core"
     core_radius_angstrom: Positive | None = None
-    pool: Literal["none", "translations"] = "translations"
+    pool: Literal["none", "translations", "spacegroup"] = "translations"
     lag_ps: Positive | None = None
     number_of_lags: Annotated[int, Field(ge=2, le=100)] = 16
     bootstrap_samples: Annotated[int, Field(ge=20, le=10000)] = 200
     time_blocks: Annotated[int, Field(ge=2, le=1000)] = 5
     minimum_jumps: PositiveInt = 10
     seed: Seed = 0
-    memory_mb: PositiveInt = 512
+    memory_mb: Annotated[int, Field(ge=16)] = 512
+
+    @model_validator(mode="after")
+    def _sites_have_their_source(self) -> AnalyseInput:
+        if self.structure_file is None and self.sites != "density":
+            raise ValueError(
+                f"sites '{self.sites}' needs a structure (--structure FILE); "
+                "sites 'density' needs none"
+            )
+        return self

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal
+
+from pydantic import ConfigDict, Field
 
 from .base import JobResults, LimsmModel
 
@@ -88,77 +90,164 @@ class MdResults(JobResults):
 class DiffusionEstimate(LimsmModel):
     """One diffusion tensor with its statistical error.
 
-    ``covariance_cm4_s2`` is over the six components in the order xx, yy, zz, yz, xz, xy.
-    ``d_cm2_s`` is a third of the trace. Where ``resolved`` is False the numbers rest on too few
-    independent jumps, and ``upper_bound_cm2_s`` (95 %, one-sided) is what may be quoted.
+    ``covariance_cm4_s2`` is over the six components in the order xx, yy, zz, yz, xz, xy, and
+    ``error_cm2_s`` holds the square roots of its diagonal as a tensor. ``isotropic_cm2_s`` is a
+    third of the trace. Where ``resolved`` is False the numbers rest on too few independent jumps,
+    and ``upper_bound_cm2_s`` (95 %, one-sided) is what may be quoted.
     """
 
     method: str
     tensor_cm2_s: Matrix3
+    error_cm2_s: Matrix3
     covariance_cm4_s2: tuple[tuple[float, ...], ...]
-    d_cm2_s: float
-    d_error_cm2_s: float
+    isotropic_cm2_s: float
+    isotropic_error_cm2_s: float
     resolved: bool
     upper_bound_cm2_s: float | None = None
     reason: str = ""
 
 
+class DiffusionEstimates(LimsmModel):
+    """Tracer diffusion three ways.
+
+    ``markov`` is exact for the chain; ``msd`` knows nothing of sites; ``uncorrelated`` takes
+    successive jumps of the chain as independent.
+    """
+
+    markov: DiffusionEstimate
+    msd: DiffusionEstimate
+    uncorrelated: DiffusionEstimate
+
+
+class Ratio(LimsmModel):
+    """A ratio with its error; where ``resolved`` is False the error is too large to quote it."""
+
+    value: float
+    error: float
+    resolved: bool
+    reason: str = ""
+
+
+class HavenRatio(Ratio):
+    """H = D* / D_charge, with the charge diffusion coefficient behind it."""
+
+    charge_cm2_s: float
+    charge_error_cm2_s: float
+    charge_tensor_cm2_s: Matrix3
+    charge_tensor_error_cm2_s: Matrix3
+    window_ps: float
+    independent_windows: int
+
+
+class PrincipalAxis(LimsmModel):
+    """One principal value of the tensor: unit vector and nearest lattice direction [uvw]."""
+
+    d_cm2_s: float
+    error_cm2_s: float
+    axis: tuple[float, float, float]
+    direction: str
+
+
 class SiteSummary(LimsmModel):
-    """One site of the (pooled) cell. ``occupancy`` is ions per site, on average."""
+    """One site of the (pooled) cell. ``occupancy`` is ions per site, on average.
+
+    ``metastable_set`` numbers the set of sites (PCCA+) among which ions relax faster than
+    between sets. ``source`` tells sites of the structure from those found in the density.
+    """
 
     label: str
     orbit: str
     multiplicity: int
-    scaled_position: tuple[float, float, float]
+    frac: tuple[float, float, float]
     occupancy: float
-    vibration_amplitude_angstrom: float | None
+    vibration_amplitude_a: float | None
     stationary_probability: float
+    residence_time_ps: float | None = None
+    residence_time_error_ps: float | None = None
+    metastable_set: int = 0
+    source: Literal["structure", "density"] = "structure"
 
 
 class JumpSummary(LimsmModel):
-    """One row of the jump table: site pair with distance, count and rate."""
+    """One row of the jump table: a site pair with lattice image, vector, count and rate.
 
-    from_site: str
-    to_site: str
-    distance_angstrom: float
-    vector_angstrom: tuple[float, float, float]
-    jumps: int
+    In the file the keys are ``from`` and ``to``.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    from_site: str = Field(alias="from")
+    to_site: str = Field(alias="to")
+    image: tuple[int, int, int]
+    distance_a: float
+    vector_a: tuple[float, float, float]
+    count: int
     rate_per_ps: float
-    rate_error_per_ps: float
+    rate_error: float
 
 
-class TimescaleSummary(LimsmModel):
-    """Relaxation time of one eigenvalue of the model, with its bootstrap error."""
+class Bottleneck(LimsmModel):
+    """Along one Cartesian direction: the slowest jump that the fastest way through must take.
 
-    timescale_ps: float
-    error_ps: float | None
+    ``rate_per_ps`` is None where the network seen does not percolate.
+    """
+
+    direction: Literal["x", "y", "z"]
+    percolates: bool
+    rate_per_ps: float | None = None
+    from_site: str | None = None
+    to_site: str | None = None
+    distance_a: float | None = None
+
+
+class PathwaySummary(LimsmModel):
+    """One way through the crystal along a direction, and the share of the current it carries."""
+
+    direction: Literal["x", "y", "z"]
+    share: float
+    sites: tuple[str, ...]
+    translation: tuple[int, int, int]
 
 
 class AnalyseResults(JobResults):
-    """Result of ``limsm analyse``; curves and arrays are in ``markov_model.h5``."""
+    """Result of ``limsm analyse``; curves and arrays are in ``model.h5``."""
 
     model_file: str | None = None
-    ions: int = 0
-    frames: int = 0
-    frame_interval_ps: float = 0.0
-    duration_ps: float = 0.0
+    figures: tuple[str, ...] = ()
+    species: str = ""
     temperature_k: float | None = None
+    n_ions: int = 0
+    n_frames: int = 0
+    frame_interval_fs: float = 0.0
+    duration_ps: float = 0.0
     cell_angstrom: Matrix3 | None = None
+    sites_cell_angstrom: Matrix3 | None = None
+    framework_drift_a: float | None = None
+    framework_msd_angstrom2: float | None = None
+    site_source: str = ""
     assignment: str = ""
     pool: str = ""
-    lag_ps: float | None = None
+    double_occupancy_fraction: float = 0.0
+    unassigned_fraction: float = 0.0
+    n_jumps: int = 0
+    n_independent_jumps: int = 0
+    sites: tuple[SiteSummary, ...] = ()
+    jumps: tuple[JumpSummary, ...] = ()
+    lag_time_ps: float | None = None
     lag_reason: str = ""
-    jumps: int = 0
-    independent_jumps: int = 0
-    markov: DiffusionEstimate | None = None
-    msd: DiffusionEstimate | None = None
+    implied_timescales_ps: tuple[float, ...] = ()
+    implied_timescales_error_ps: tuple[float | None, ...] = ()
+    ck_max_deviation: float | None = None
+    ck_max_deviation_sigma: float | None = None
+    diffusion: DiffusionEstimates | None = None
     agreement_sigma: float | None = Field(
         default=None, description="|D_markov − D_msd| in units of their joint error"
     )
-    sites: tuple[SiteSummary, ...] = ()
-    jump_table: tuple[JumpSummary, ...] = ()
-    timescales: tuple[TimescaleSummary, ...] = ()
-    framework_msd_angstrom2: float | None = None
-    double_occupancy_fraction: float = 0.0
-    unassigned_fraction: float = 0.0
+    correlation_factor: Ratio | None = None
+    haven_ratio: HavenRatio | None = None
+    principal_axes: tuple[PrincipalAxis, ...] = ()
+    dimensionality: int | None = None
+    bottlenecks: tuple[Bottleneck, ...] = ()
+    pathways: tuple[PathwaySummary, ...] = ()
+    metastable_sets: int = 1
     wall_seconds: float = 0.0
