@@ -18,7 +18,7 @@ from ..markov.sites import SiteLattice
 from ..trajectory.h5md import Trajectory
 from ..trajectory.ions import Alignment, IonStream, align
 from .analyse_results import collect_results
-from .analyse_sites import Sites, choose_sites, read_crystal
+from .analyse_sites import Crystal, Sites, choose_sites, read_crystal
 from .base import MODEL_FILENAME, PATHS_FILENAME, JobError, Status
 from .inputs import AnalyseInput
 from .results import AnalyseResults
@@ -28,6 +28,7 @@ __all__ = ["MODEL_FILENAME", "PATHS_FILENAME", "run_analyse"]
 
 NOTABLE_OFFSET = 0.2
 NOTABLE_DRIFT = 0.5
+GOOD_MISFIT = 0.7
 BAD_MISFIT = 1.5
 MOLTEN_MSD = 4.0
 OTHER_TEMPERATURE = 0.1
@@ -78,13 +79,18 @@ def _run(
     trajectories, warnings = open_trajectories(job, folder, stack, progress)
     head = trajectories[0]
     ions = _ions(job, head)
-    crystal = None if job.structure_file is None else read_crystal(job, folder, head.cell)
-    if job.sites == "density":
-        crystal = None
     starts = [first_frame(trajectory, job.skip_ps) for trajectory in trajectories]
+    crystal = None
+    if job.structure_file is not None and job.sites != "density":
+        crystals = read_crystal(job, folder, head.cell)
+        crystal = _best_orientation(crystals, head, ions, starts[0])
+        if crystal.turned:
+            warnings.append(
+                "the structure was turned onto the MD cell, whose orientation is another"
+            )
+    lattice = None if crystal is None else crystal.lattice
     alignments = []
     for trajectory, start in zip(trajectories, starts, strict=True):
-        lattice = None if crystal is None else crystal.lattice
         alignment = _align(trajectory, ions, lattice, start)
         alignments.append(alignment)
         warnings += _framework_warnings(trajectory, alignment, lattice)
@@ -96,8 +102,9 @@ def _run(
     ]
     frames = sum(stream.n_frames for stream in streams)
     progress(f"{frames} frames of {len(ions)} {job.species} on {sites.lattice.n_sites} sites")
+    settings = _settings(job, sites)
     found = analyse(
-        streams, sites.lattice, sites.supercell, _settings(job, sites), sites.symmetry, progress, step
+        streams, sites.lattice, sites.supercell, settings, sites.symmetry, progress, step
     )
     for stream in streams:
         warnings += _motion_warnings(stream)
@@ -139,6 +146,18 @@ def _ions(job: AnalyseInput, trajectory: Trajectory) -> IntArray:
     return ions
 
 
+def _best_orientation(
+    crystals: Sequence[Crystal], trajectory: Trajectory, ions: IntArray, start: int
+) -> Crystal:
+    """Return the first orientation whose framework fits, else the one that fits best."""
+    misfits = []
+    for crystal in crystals:
+        misfits.append(_align(trajectory, ions, crystal.lattice, start).misfit)
+        if misfits[-1] < GOOD_MISFIT:
+            return crystal
+    return crystals[int(np.argmin(misfits))]
+
+
 def _align(
     trajectory: Trajectory, ions: IntArray, lattice: SiteLattice | None, start: int
 ) -> Alignment:
@@ -169,9 +188,7 @@ def _framework_warnings(
             "structure: it is of another crystal or orientation, or the framework has melted"
         )
     warnings = []
-    if lattice is not None and (
-        not alignment.is_framework or len(lattice.framework_numbers) == 0
-    ):
+    if lattice is not None and (not alignment.is_framework or len(lattice.framework_numbers) == 0):
         warnings.append(
             f"{name}: no framework species shared with the structure; positions are taken as they "
             "are, relative to the centre of mass"
@@ -190,9 +207,7 @@ def _motion_warnings(stream: IonStream) -> list[str]:
     if motion.wrapped:
         warnings.append(f"{name}: positions were wrapped into the cell; unwrapped")
     if motion.drift_angstrom > NOTABLE_DRIFT:
-        warnings.append(
-            f"{name}: the framework drifts by {motion.drift_angstrom:.2f} Å; taken off"
-        )
+        warnings.append(f"{name}: the framework drifts by {motion.drift_angstrom:.2f} Å; taken off")
     if motion.msd_angstrom2 is not None and motion.msd_angstrom2 > MOLTEN_MSD:
         warnings.append(
             f"{name}: framework atoms end {np.sqrt(motion.msd_angstrom2):.1f} Å (rms) from where "

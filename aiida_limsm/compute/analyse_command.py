@@ -129,56 +129,72 @@ def _choices(field: str) -> click.Choice[str]:
 @click.command()
 @click.argument("trajectories", nargs=-1, metavar="TRAJECTORY...", type=click.Path(path_type=Path))
 @click.option(
-    "--structure", "structure_file", type=_existing(),
+    "--structure",
+    "structure_file",
+    type=_existing(),
     help="Crystal whose atoms of the species mark the sites; any file ASE reads. Its cell must "
     "tile the MD cell.",
 )
 @click.option("--species", help="The mobile species.  [default: Li]")
 @click.option(
-    "--frame-interval-fs", type=float,
+    "--frame-interval-fs",
+    type=float,
     help="Time between frames; H5MD files carry their own.",
 )
 @click.option("--temperature-k", type=float, help="Label, where the trajectory holds none.")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), default=Path("analysis"),
-    show_default=True, help="Folder of results.json, model.h5, paths.h5 and figures.",
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("analysis"),
+    show_default=True,
+    help="Folder of results.json, model.h5, paths.h5 and figures.",
 )
 @click.option("--skip-ps", type=float, help="Leave out this much of the start (equilibration).")
 @click.option(
-    "--sites", type=_choices("sites"),
+    "--sites",
+    type=_choices("sites"),
     help="Where sites come from: the structure, the structure and the interstitials that the "
     "density shows, or the density alone.  [default: structure]",
 )
 @click.option(
-    "--assignment", type=_choices("assignment"),
+    "--assignment",
+    type=_choices("assignment"),
     help="core: an ion keeps its site until it comes close to another one, so that recrossings "
     "are no jumps; nearest: the nearest site at every frame.  [default: core]",
 )
 @click.option(
-    "--core-radius", "core_radius_angstrom", type=float,
+    "--core-radius",
+    "core_radius_angstrom",
+    type=float,
     help="Å.  [default: 0.7, less where sites are close]",
 )
 @click.option(
-    "--pool", type=_choices("pool"),
+    "--pool",
+    type=_choices("pool"),
     help="Which sites count as one state: none, those a lattice translation apart, or all that "
     "the space group maps onto one another.  [default: translations]",
 )
 @click.option("--lag-ps", type=float, help="Lag time.  [default: the plateau of D(τ) decides]")
 @click.option("--number-of-lags", type=int, help="Lags that are compared.  [default: 16]")
 @click.option("--bootstrap-samples", type=int, help="[default: 200]")
-@click.option("--time-blocks", type=int, help="Blocks the run is cut into for errors.  [default: 5]")
+@click.option("--time-blocks", type=int, help="Blocks of time, for the errors.  [default: 5]")
 @click.option(
-    "--minimum-jumps", type=int,
+    "--minimum-jumps",
+    type=int,
     help="Independent jumps below which D is 'not resolved'.  [default: 10]",
 )
 @click.option("--seed", type=int, help="Of the bootstrap.  [default: 0]")
 @click.option("--memory-mb", type=int, help="Bound of the working memory.  [default: 512]")
 @click.option(
-    "--topology", "topology_file", type=_existing(),
+    "--topology",
+    "topology_file",
+    type=_existing(),
     help="Structure that names the atoms in the trajectory's order, where the trajectory does not.",
 )
 @click.option(
-    "--species-order", metavar="Li,Si",
+    "--species-order",
+    metavar="Li,Si",
     help="Elements of the atom types 1, 2, … of a LAMMPS dump.",
 )
 @click.option("--figures/--no-figures", default=True, show_default=True, help="Write PNG figures.")

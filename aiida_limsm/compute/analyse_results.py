@@ -18,11 +18,13 @@ from .base import MODEL_FILENAME, Status
 from .inputs import AnalyseInput
 from .results import (
     AnalyseResults,
+    Bottleneck,
     DiffusionEstimate,
     DiffusionEstimates,
     HavenRatio,
     JumpSummary,
     Matrix3,
+    PathwaySummary,
     PrincipalAxis,
     Ratio,
     SiteSummary,
@@ -31,7 +33,6 @@ from .results import (
 __all__ = ["collect_results"]
 
 MAX_JUMP_ROWS = 500
-MAX_PATHWAYS = 3
 LOST_LIMIT = 0.01
 UNASSIGNED_LIMIT = 0.01
 DOUBLE_LIMIT = 0.05
@@ -98,6 +99,8 @@ def collect_results(
         haven_ratio=_haven_ratio(found),
         principal_axes=_principal_axes(found),
         dimensionality=found.axes.dimensionality if found.markov.resolved else None,
+        bottlenecks=_bottlenecks(found, lattice),
+        pathways=_pathways(found, lattice),
         metastable_sets=found.metastable.number,
         wall_seconds=time.monotonic() - began,
     )
@@ -206,6 +209,40 @@ def _principal_axes(found: Analysis) -> tuple[PrincipalAxis, ...]:
             direction=axes.directions[k],
         )
         for k in range(3)
+    )
+
+
+def _bottlenecks(found: Analysis, lattice: SiteLattice) -> tuple[Bottleneck, ...]:
+    model, rows = found.ways.model, []
+    for axis, one in zip(AXES, found.ways.bottlenecks, strict=True):
+        if one.jump is None:
+            rows.append(Bottleneck(direction=axis, percolates=False))
+            continue
+        start, end = int(model.from_site[one.jump]), int(model.to_site[one.jump])
+        held = float(model.stationary_distribution[start]) * model.lag_ps
+        rows.append(
+            Bottleneck(
+                direction=axis,
+                percolates=True,
+                rate_per_ps=float(model.flux[one.jump]) / held,
+                from_site=lattice.labels[start],
+                to_site=lattice.labels[end],
+                distance_a=float(np.linalg.norm(model.jump_vectors[one.jump])),
+            )
+        )
+    return tuple(rows)
+
+
+def _pathways(found: Analysis, lattice: SiteLattice) -> tuple[PathwaySummary, ...]:
+    return tuple(
+        PathwaySummary(
+            direction=axis,
+            share=way.share,
+            sites=tuple(lattice.labels[s] for s in way.sites),
+            translation=way.translation,
+        )
+        for axis, ways in zip(AXES, found.ways.pathways, strict=True)
+        for way in ways
     )
 
 

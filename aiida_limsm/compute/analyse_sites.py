@@ -15,6 +15,7 @@ from ..markov.homogeneity import pooling_allowed
 from ..markov.interstitials import add_sites, missing_sites, sites_from_density
 from ..markov.observe import Step
 from ..markov.operations import SiteOperations, identity_operations, site_operations
+from ..markov.orientation import orientations
 from ..markov.sites import SiteLattice
 from ..trajectory.h5md import Trajectory
 from ..trajectory.ions import Alignment, IonStream
@@ -32,12 +33,14 @@ class Crystal:
     """The sites structure: as given (``ideal``) and strained onto the MD cell (``lattice``).
 
     ``supercell`` is the MD cell in its lattice vectors. The space group is looked for on the
-    ideal one: heat and a supercell that is not quite cubic break it.
+    ideal one: heat and a supercell that is not quite cubic break it. ``turned`` tells whether it
+    had to be turned onto the MD cell.
     """
 
     ideal: SiteLattice
     lattice: SiteLattice
     supercell: IntArray
+    turned: bool
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,14 @@ class Sites:
     warnings: tuple[str, ...]
 
 
-def read_crystal(job: AnalyseInput, folder: Path, md_cell: FloatArray) -> Crystal:
+def read_crystal(job: AnalyseInput, folder: Path, md_cell: FloatArray) -> list[Crystal]:
     """Read the sites structure and fit it to the MD cell.
+
+    Returns
+    -------
+    list
+        The crystal as given, where it tiles the MD cell, then turned into every orientation in
+        which it does.
 
     Raises
     ------
@@ -81,7 +90,9 @@ def read_crystal(job: AnalyseInput, folder: Path, md_cell: FloatArray) -> Crysta
             Status.INVALID_INPUT, f"structure: {path.name} cannot be read: {reason}"
         ) from error
     if abs(atoms.cell.volume) < 1e-6:
-        raise JobError(Status.INVALID_INPUT, f"structure: {path.name} has no three-dimensional cell")
+        raise JobError(
+            Status.INVALID_INPUT, f"structure: {path.name} has no three-dimensional cell"
+        )
     if job.species not in atoms.get_chemical_symbols():
         raise JobError(
             Status.INVALID_INPUT, f"structure: {path.name} has no {job.species} to mark the sites"
@@ -95,7 +106,18 @@ def read_crystal(job: AnalyseInput, folder: Path, md_cell: FloatArray) -> Crysta
     )
     if job.pool != "none":
         ideal = ideal.primitive()
-    return Crystal(ideal, ideal.matched_to(md_cell), ideal.supercell_matrix(md_cell))
+    found = [(one, True) for one in orientations(ideal, md_cell)]
+    try:
+        ideal.supercell_matrix(md_cell)
+    except ValueError:
+        if not found:
+            raise
+    else:
+        found.insert(0, (ideal, False))
+    return [
+        Crystal(one, one.matched_to(md_cell), one.supercell_matrix(md_cell), turned)
+        for one, turned in found
+    ]
 
 
 def choose_sites(

@@ -176,8 +176,8 @@ class JumpSummary(LimsmModel):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    from_site: str = Field(alias="from")
-    to_site: str = Field(alias="to")
+    from_site: str = Field(validation_alias="from", serialization_alias="from")
+    to_site: str = Field(validation_alias="to", serialization_alias="to")
     image: tuple[int, int, int]
     distance_a: float
     vector_a: tuple[float, float, float]

@@ -11,20 +11,23 @@ import numpy as np
 from .arrays import IntArray
 from .assignment import SiteAssigner
 from .collective import haven_ratio
-from .counts import TransitionCounts
+from .counts import TransitionCounts, count_transitions
 from .curves import Curves
 from .density import DensityGrid, frames_to_average
 from .errors import Diffusion, Evidence, jump_bound, summarise
-from .findings import Analysis, Settings, SiteStatistics
+from .findings import Analysis, Settings, SiteStatistics, Ways
 from .fitting import Fit, LagScan, fit_with_errors, scan_lags
 from .homogeneity import occupancy_homogeneity
 from .interstitials import missing_sites
 from .lags import choose_lag, lag_grid, memory_bias
 from .metastable import metastable_sets
+from .model import MarkovModel, estimate_model
 from .msd import MsdPlan, curve_with_error, msd_tensor, plan_msd, slope_freedom
 from .observe import FrameSource, Observation, Step, observe
 from .operations import SiteOperations, identity_operations, symmetrise_tensor
 from .paths import SitePaths, jump_table, unseen_share
+from .pathways import dominant_pathways
+from .percolation import bottlenecks
 from .pooling import pool_counts
 from .residence import residence_times
 from .sites import SiteLattice
@@ -38,6 +41,10 @@ ENOUGH_UNITS = 20
 """Time is cut into more blocks than asked where (ions × blocks) would be fewer than this."""
 
 CHECKED_MULTIPLES = (1, 2, 3, 4, 6, 8, 12, 16)
+
+PATHWAYS = 3
+PATHWAY_SITES = 2000
+"""Ways are looked for in models of at most so many sites."""
 
 KEPT_PROCESSES = 10
 """Slowest processes whose eigenvectors are kept with the curves."""
@@ -145,6 +152,8 @@ def analyse(
     check = _check(paths, fit, lattice, lag, frames, blocks, settings)
     step("checks", 2, 3)
     sets = metastable_sets(fit.model)
+    counts = pooling(count_transitions(paths, lattice.n_sites, 1))
+    ways = _ways(fit.model if lag == 1 else estimate_model(counts, lattice, interval))
     warnings += _site_warnings(seen, lattice, supercell, density, symmetry)
     step("checks", 3, 3)
     return Analysis(
@@ -157,6 +166,7 @@ def analyse(
         axes=principal_axes(markov, lattice.cell),
         check=check,
         metastable=sets,
+        ways=ways,
         curves=_curves(scan, fit, check, seen, plan, frames, interval),
         lag_ps=lag_ps,
         lag_reason=reason,
@@ -238,9 +248,7 @@ def _msd(
         tensor = symmetrise_tensor(tensor, rotations)
         samples = symmetrise_tensor(samples, rotations)
     known = replace(evidence, unseen=0.0)  # it knows nothing of a network
-    return summarise(
-        plan.describe(), tensor, samples, units, known, freedom=slope_freedom(units)
-    )
+    return summarise(plan.describe(), tensor, samples, units, known, freedom=slope_freedom(units))
 
 
 def _check(
@@ -260,6 +268,21 @@ def _check(
         fit.model, paths, lag, lattice.orbits, multiples, blocks,
         settings.bootstrap_samples, settings.seed,
     )  # fmt: skip
+
+
+def _ways(model: MarkovModel) -> Ways:
+    """Return bottlenecks and dominant pathways along x, y and z."""
+    found = bottlenecks(
+        model.from_site, model.to_site, model.image, model.flux, model.lattice.cell, np.eye(3)
+    )
+    few = model.n_sites <= PATHWAY_SITES
+    return Ways(
+        model=model,
+        bottlenecks=tuple(found),
+        pathways=tuple(
+            dominant_pathways(model, axis, PATHWAYS) if few else () for axis in np.eye(3)
+        ),
+    )
 
 
 def _site_warnings(

@@ -78,8 +78,8 @@ class ReversibleEstimator:
         self.lag_ps = lag_ps
         self._from, self._to = counts.from_site, counts.to_site
         self._reverse = counts.reverse
-        vectors = lattice.jump_vectors(self._from, self._to, counts.image)
-        self.graph = ChannelGraph(self._from, self._to, vectors, counts.n_sites)
+        self.vectors = lattice.jump_vectors(self._from, self._to, counts.image)
+        self.graph = ChannelGraph(self._from, self._to, self.vectors, counts.n_sites)
 
     def fit(self, counts: FloatArray, start: Estimate | None = None) -> Estimate:
         """Return the reversible maximum-likelihood fluxes.
@@ -170,6 +170,6 @@ class ReversibleEstimator:
         return theta
 
     def diffusion_tensor(self, estimate: Estimate, correlated: bool = True) -> FloatArray:
-        """Return D in cm²/s, shape (..., 3, 3), see :meth:`.linear.ChannelGraph.tensors`."""
-        tensors = self.graph.tensors(estimate.flux, correlated)
-        return tensors / self.lag_ps * ANGSTROM2_PER_PS_TO_CM2_PER_S
+        """Return D in cm²/s, shape (3, 3), see :meth:`.linear.ChannelGraph.tensor`."""
+        tensor = self.graph.tensor(estimate.flux, correlated)
+        return tensor / self.lag_ps * ANGSTROM2_PER_PS_TO_CM2_PER_S

@@ -12,11 +12,13 @@ from .errors import Diffusion
 from .metastable import MetastableSets
 from .model import MarkovModel
 from .paths import JumpTable, SitePaths
+from .pathways import Pathway
+from .percolation import Bottleneck
 from .residence import ResidenceTimes
 from .tensor import PrincipalAxes
 from .validation import CkTest
 
-__all__ = ["Analysis", "Settings", "SiteStatistics"]
+__all__ = ["Analysis", "Settings", "SiteStatistics", "Ways"]
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,21 @@ class SiteStatistics:
 
 
 @dataclass(frozen=True)
+class Ways:
+    """Ways of the ions through the crystal along x, y and z.
+
+    ``model`` is that of a lag of one frame, whose transitions are single jumps;
+    ``bottlenecks[k].jump`` and ``pathways[k]`` refer to its transitions.
+    """
+
+    model: MarkovModel
+    bottlenecks: tuple[Bottleneck, ...]
+    pathways: tuple[tuple[Pathway, ...], ...]
+
+
+@dataclass(frozen=True)
 class Analysis:
-    """What :func:`analyse` found."""
+    """What :func:`~aiida_limsm.markov.analysis.analyse` found."""
 
     model: MarkovModel
     markov: Diffusion
@@ -62,6 +77,7 @@ class Analysis:
     axes: PrincipalAxes
     check: CkTest | None
     metastable: MetastableSets
+    ways: Ways
     curves: Curves
     lag_ps: float
     lag_reason: str

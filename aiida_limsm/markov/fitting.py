@@ -1,22 +1,24 @@
 """Fit the model at one lag or over many, with bootstrap samples.
 
-All draws of a bootstrap are fitted together: their weights times the table of records (unit,
-channel) are a stack of counts, which estimator and solvers take as a whole.
+All draws of a bootstrap are fitted together: their weights times a table of moments per unit are a
+stack of counts, which estimator and solvers take as a whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
-from .arrays import FloatArray, IntArray, sum_by
+from ..units import ANGSTROM2_PER_PS_TO_CM2_PER_S
+from .arrays import FloatArray, IntArray
 from .counts import TransitionCounts, count_transitions
-from .errors import bootstrap_weights, tensor_to_six
+from .errors import COMPONENTS, bootstrap_weights, tensor_to_six
 from .estimation import Estimate, ReversibleEstimator
 from .model import MarkovModel, model_from
+from .packed import unique_keys
 from .paths import SitePaths
 from .sites import SiteLattice
 from .spectrum import Spectrum, timescales_of
@@ -31,7 +33,7 @@ MAX_TIMESCALES = 10
 SCAN_TIMESCALES = 5
 RITZ_VECTORS = 30
 STACK_SIZE = 2_000_000
-"""Draws × channels fitted at once: bounds the memory."""
+"""Draws × moments fitted at once: bounds the memory."""
 
 Pooling = Callable[[TransitionCounts], TransitionCounts]
 
@@ -203,39 +205,99 @@ def _sampled(
     spectrum = model.spectrum(max(RITZ_VECTORS, timescales))
     scales = spectrum.timescales_ps[:timescales]
     scales = scales[np.isfinite(scales)]
+    folded, moments = fold_counts(counts, estimator.vectors)
+    draws = ReversibleEstimator(folded, lattice, lag_ps)
+    weights = np.stack(list(bootstrap_weights(counts.n_units, samples, seed)))
+    size = max(1, STACK_SIZE // moments.shape[1])
     tensors, uncorrelated, drawn = [], [], []
-    for stack in _drawn_counts(counts, samples, seed):
-        estimate = estimator.fit(stack, full)
-        tensors.append(estimator.diffusion_tensor(estimate))
-        uncorrelated.append(estimator.diffusion_tensor(estimate, correlated=False))
-        drawn.append(_ritz_timescales(counts, estimate, model, spectrum)[:, : len(scales)])
+    for begin in range(0, samples, size):
+        stack = np.asarray(weights[begin : begin + size] @ moments)
+        stack = stack.reshape(len(stack), 10, folded.n_channels)
+        estimate = draws.fit(stack[:, 0], full)
+        drift, second = _jump_moments(stack, estimate, draws, folded.reverse)
+        tensors.append(draws.graph.tensors(estimate.flux, drift, second))
+        uncorrelated.append(second)
+        drawn.append(_ritz_timescales(folded, estimate, model, spectrum)[:, : len(scales)])
+    unit = ANGSTROM2_PER_PS_TO_CM2_PER_S / lag_ps
     return _Samples(
         model=model,
         estimate=full,
         tensor=estimator.diffusion_tensor(full),
         uncorrelated=estimator.diffusion_tensor(full, correlated=False),
-        tensors=np.concatenate(tensors),
-        uncorrelated_tensors=np.concatenate(uncorrelated),
+        tensors=np.concatenate(tensors) * unit,
+        uncorrelated_tensors=np.concatenate(uncorrelated) * unit,
         spectrum=spectrum,
         timescales=scales,
         timescale_errors=_spread(np.concatenate(drawn)),
     )
 
 
-def _drawn_counts(counts: TransitionCounts, samples: int, seed: int) -> Iterator[FloatArray]:
-    """Yield counts per channel of the bootstrap's draws, (n_draws, n_channels) at a time."""
-    table = sparse.csr_matrix(
-        (counts.count, (counts.unit, counts.channel)), shape=(counts.n_units, counts.n_channels)
+def fold_counts(
+    counts: TransitionCounts, vectors: FloatArray
+) -> tuple[TransitionCounts, sparse.csr_matrix]:
+    """Sum the counts over cells; keep of the jump vectors what D needs, their moments.
+
+    The fluxes of all channels (i, j, n) of one (i, j) are in proportion to their symmetrised
+    counts, so that Σ C, Σ C d and Σ C d⊗d are enough, however many cells a long lag reaches.
+
+    Returns
+    -------
+    folded
+        Channels (i, j), closed under reversal, without records.
+    moments
+        Per unit, (n_units, 10 · n_folded): Σ C; its products with d_x, d_y, d_z; and with the six
+        components of d ⊗ d.
+    """
+    keys, kind = unique_keys(counts.from_site * counts.n_sites + counts.to_site)
+    start, end = keys // counts.n_sites, keys % counts.n_sites
+    number, none = len(keys), np.zeros(0, dtype=np.int64)
+    folded = TransitionCounts(
+        lag=counts.lag,
+        n_sites=counts.n_sites,
+        n_units=counts.n_units,
+        from_site=start,
+        to_site=end,
+        image=np.zeros((number, 3), dtype=np.int64),
+        reverse=np.searchsorted(keys, end * counts.n_sites + start),
+        unit=none,
+        channel=none,
+        count=none.astype(np.float64),
     )
-    weights = np.stack(list(bootstrap_weights(counts.n_units, samples, seed)))
-    size = max(1, STACK_SIZE // max(counts.n_channels, 1))
-    for begin in range(0, samples, size):
-        totals = np.asarray(weights[begin : begin + size] @ table)
-        if counts.orbit is not None:  # as in TransitionCounts.total
-            sizes = np.bincount(counts.orbit)
-            shared = [sum_by(counts.orbit, total, len(sizes)) / sizes for total in totals]
-            totals = np.array(shared)[:, counts.orbit]
-        yield totals
+    square = tensor_to_six(vectors[:, :, None] * vectors[:, None, :])
+    values = np.column_stack([np.ones(len(vectors)), vectors, square])
+    columns = np.arange(10) * number + kind[:, None]
+    # counts pooled over the space group stand on one channel of an orbit and belong to all
+    orbit = np.arange(counts.n_channels) if counts.orbit is None else counts.orbit
+    share = values / np.bincount(orbit)[orbit][:, None]
+    per_orbit = sparse.csr_matrix(
+        (share.reshape(-1), (np.repeat(orbit, 10), columns.reshape(-1))),
+        shape=(int(orbit.max()) + 1, 10 * number),
+    )
+    table = sparse.csr_matrix(
+        (counts.count, (counts.unit, orbit[counts.channel])),
+        shape=(counts.n_units, per_orbit.shape[0]),
+    )
+    return folded, (table @ per_orbit).tocsr()
+
+
+def _jump_moments(
+    stack: FloatArray, estimate: Estimate, estimator: ReversibleEstimator, reverse: IntArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return Σ x d per site, (n_draws, n_sites, 3), and ½ Σ x d ⊗ d, (n_draws, 3, 3)."""
+    symmetric = stack[:, 0] + stack[:, 0][:, reverse]
+    ratio = np.divide(estimate.flux, symmetric, out=np.zeros_like(symmetric), where=symmetric > 0)[
+        :, None
+    ]
+    moved = (stack[:, 1:4] - stack[:, 1:4][..., reverse]) * ratio
+    square = (stack[:, 4:] + stack[:, 4:][..., reverse]) * ratio
+    drift = np.swapaxes(
+        estimator.graph.by_site(moved.reshape(-1, len(reverse))).reshape(len(stack), 3, -1), 1, 2
+    )
+    six = square.sum(axis=2) / 2
+    second = np.empty((len(stack), 3, 3))
+    for column, (a, b) in enumerate(COMPONENTS):
+        second[:, a, b] = second[:, b, a] = six[:, column]
+    return drift, second
 
 
 def _ritz_timescales(

@@ -1,7 +1,7 @@
 """Linear algebra on the graph of transitions: correctors and diffusion tensors, of any size.
 
-Every function takes a stack of fluxes, shape (..., n_channels), so that all draws of a bootstrap
-are solved together: B draws over N sites are one graph of B·N sites without edges between draws.
+All draws of a bootstrap are solved together: B draws over N sites are one graph of B·N sites
+without edges between draws.
 Small graphs are solved densely. Large ones by conjugate gradients with a Jacobi preconditioner,
 whose cost grows with the number of edges; a direct factorisation fills in on three-dimensional
 lattices.
@@ -14,6 +14,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from .arrays import BoolArray, FloatArray, IntArray, sum_by
+from .packed import unique_keys
 
 __all__ = ["ChannelGraph"]
 
@@ -55,9 +56,7 @@ class ChannelGraph:
         self._from, self._to, self._vectors = from_site, to_site, vectors
         off = np.flatnonzero(from_site != to_site)
         start, end = from_site[off], to_site[off]
-        keys, pair = np.unique(
-            np.minimum(start, end) * n_sites + np.maximum(start, end), return_inverse=True
-        )
+        keys, pair = unique_keys(np.minimum(start, end) * n_sites + np.maximum(start, end))
         self.low, self.high = keys // n_sites, keys % n_sites
         upward = start < end
         self._up = _sums(off[upward], pair[upward], (len(from_site), len(keys)))
@@ -177,36 +176,45 @@ class ChannelGraph:
         return np.where(np.abs(drift) < ROUNDING * terms, 0.0, drift)
 
     def correctors(self, flux: FloatArray) -> FloatArray:
-        """Return χ with (1 − T) χ = b, shape (..., n_sites, 3), Å.
+        """Return χ with (1 − T) χ = b, shape (n_sites, 3), Å, for fluxes (n_channels,).
 
         Zero on the first site of every connected set; only differences have a meaning.
         """
-        stack = np.atleast_2d(flux)
-        up, down = self.by_pair(stack)
-        solution = self.solve((up + down) / 2, self.drift(stack), TOLERANCE)
-        return solution.reshape(*flux.shape[:-1], self.n_sites, 3)
+        up, down = self.by_pair(flux[None])
+        return self.solve((up + down) / 2, self.drift(flux)[None], TOLERANCE)[0]
 
-    def tensors(self, flux: FloatArray, correlated: bool = True) -> FloatArray:
-        """Return ½ Σ x (d + χ_j − χ_i) ⊗ (d + χ_j − χ_i), shape (..., 3, 3), Å².
+    def tensor(self, flux: FloatArray, correlated: bool = True) -> FloatArray:
+        """Return ½ Σ x (d + χ_j − χ_i) ⊗ (d + χ_j − χ_i), shape (3, 3), Å².
 
         Divided by the lag it is D, exact for the chain and positive semidefinite; it equals the
         Z-matrix form ½ Σ x d⊗d − bᵀ π Z b (Trinkle, Phys. Rev. Lett. 121, 235901 (2018)). It is
         also the minimum over all χ, so that an error of χ enters squared. With ``correlated``
         False χ is left out: successive jumps taken as independent.
         """
-        if not correlated:
-            outer = (self._vectors[:, :, None] * self._vectors[:, None, :]).reshape(-1, 9)
-            return np.asarray(flux @ outer / 2).reshape(*flux.shape[:-1], 3, 3)
-        chi = self.correctors(flux)
-        if flux.ndim == 1:
-            jumps = self._vectors + chi[self._to] - chi[self._from]
-            return np.asarray((jumps * flux[:, None]).T @ jumps / 2)
-        # the same sum multiplied out: no array of draws × channels × 3
+        jumps = self._vectors
+        if correlated:
+            chi = self.correctors(flux)
+            jumps = jumps + chi[self._to] - chi[self._from]
+        return np.asarray((jumps * flux[:, None]).T @ jumps / 2)
+
+    def tensors(self, flux: FloatArray, drift: FloatArray, second: FloatArray) -> FloatArray:
+        """Return the same for a stack of fluxes, of whose jumps only moments are known.
+
+        Parameters
+        ----------
+        flux
+            (n_draws, n_channels).
+        drift
+            Σ x d over the channels leaving each site, (n_draws, n_sites, 3).
+        second
+            ½ Σ x d ⊗ d, (n_draws, 3, 3).
+        """
         up, down = self.by_pair(flux)
-        step = chi[..., self.high, :] - chi[..., self.low, :]
-        square = np.swapaxes(step * (up + down)[..., None], -1, -2) @ step / 2
-        cross = np.swapaxes(self.drift(flux), -1, -2) @ chi
-        return self.tensors(flux, correlated=False) + square - cross - np.swapaxes(cross, -1, -2)
+        chi = self.solve((up + down) / 2, drift, TOLERANCE)
+        step = chi[:, self.high] - chi[:, self.low]
+        square = np.swapaxes(step * (up + down)[..., None], 1, 2) @ step / 2
+        cross = np.swapaxes(drift, 1, 2) @ chi
+        return np.asarray(second + square - cross - np.swapaxes(cross, 1, 2))
 
 
 def _sums(rows: IntArray, columns: IntArray, shape: tuple[int, int]) -> sparse.csr_matrix:

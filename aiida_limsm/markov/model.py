@@ -119,7 +119,7 @@ class MarkovModel:
         Exact for the chain; with ``correlated`` False successive jumps are taken as independent
         (the "jump diffusion" number, an overestimate).
         """
-        tensor = self._graph.tensors(self.flux, correlated)
+        tensor = self._graph.tensor(self.flux, correlated)
         return tensor / self.lag_ps * ANGSTROM2_PER_PS_TO_CM2_PER_S
 
     def msd_tensor(self, time_ps: npt.ArrayLike) -> FloatArray:
@@ -137,7 +137,7 @@ class MarkovModel:
         return (1 - part) * self._msd_at(lower) + part * self._msd_at(lower + 1)
 
     def _msd_at(self, steps: FloatArray) -> FloatArray:
-        second = 2.0 * self._graph.tensors(self.flux, correlated=False)
+        second = 2.0 * self._graph.tensor(self.flux, correlated=False)
         return steps[:, None, None] * second - 2.0 * correlation_sum(*self._jump_spectrum, steps)
 
     @cached_property

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .arrays import FloatArray, IntArray
-from .neighbours import cell_heights, nearest_distances
+from .neighbours import nearest_distances
 from .symmetry import primitive_cell, wyckoff_orbits
 
 __all__ = ["SiteLattice", "site_kind"]
@@ -183,8 +183,8 @@ class SiteLattice:
         Raises
         ------
         ValueError
-            The cell does not tile the MD cell within ``tolerance`` (largest strain component),
-            or it does so only after a rotation.
+            The cell does not tile the MD cell within ``tolerance`` (largest strain component) in
+            this orientation; :func:`.orientation.orientations` finds others.
         """
         target = np.asarray(md_cell, dtype=np.float64).reshape(3, 3)
         matrix = np.rint(target @ np.linalg.inv(self.cell)).astype(np.int64)
@@ -192,11 +192,6 @@ class SiteLattice:
             deformation = np.linalg.solve(matrix @ self.cell, target)
             if np.abs(deformation - np.eye(3)).max() <= tolerance:
                 return matrix
-            stretch = deformation @ deformation.T
-            if np.abs(stretch - np.eye(3)).max() <= 2 * tolerance:
-                raise ValueError(_ROTATED)
-        if _tiles_after_rotation(self.cell, target, tolerance):
-            raise ValueError(_ROTATED)
         raise ValueError(
             "the cell of the sites structure does not tile the MD cell (strain above "
             f"{tolerance:.0%}): give the sites in a cell of which the MD cell is a supercell, "
@@ -243,12 +238,6 @@ class SiteLattice:
         )
 
 
-_ROTATED = (
-    "the sites structure is rotated against the MD cell: write both in one Cartesian "
-    "orientation (for instance build the MD cell from the sites structure)"
-)
-
-
 def site_kind(label: str) -> str:
     """Return the leading letters of a label: the species, or ``i`` for interstitial sites."""
     match = re.match(r"[^\W\d_]+", label)
@@ -276,29 +265,3 @@ def _translations(matrix: IntArray) -> IntArray:
     adjugate = np.rint(np.linalg.inv(matrix) * determinant).astype(np.int64)
     cells = np.floor_divide(grid @ adjugate, determinant)
     return np.asarray(grid[(cells == 0).all(axis=1)], dtype=np.int64)
-
-
-def _tiles_after_rotation(cell: FloatArray, target: FloatArray, tolerance: float) -> bool:
-    """Tell whether some integer M gives ``M @ cell`` the lengths and angles of the target."""
-    metric = target @ target.T
-    lengths = np.sqrt(np.diag(metric))
-    reach = np.ceil(lengths.max() * (1 + tolerance) / cell_heights(cell)).astype(int)
-    if np.prod(2.0 * reach + 1) > 2e6:
-        return False
-    grid = np.stack(
-        np.meshgrid(*[np.arange(-r, r + 1) for r in reach], indexing="ij"), axis=-1
-    ).reshape(-1, 3)
-    vectors = grid @ cell
-    norms = np.linalg.norm(vectors, axis=1)
-    first, second, third = (
-        vectors[np.abs(norms - length) <= tolerance * length] for length in lengths
-    )
-    if min(len(first), len(second), len(third)) == 0 or len(second) * len(third) > 4e6:
-        return False
-    close_bc = np.abs(second @ third.T - metric[1, 2]) <= 2 * tolerance * lengths[1] * lengths[2]
-    for vector in first:
-        ab = np.abs(second @ vector - metric[0, 1]) <= 2 * tolerance * lengths[0] * lengths[1]
-        ac = np.abs(third @ vector - metric[0, 2]) <= 2 * tolerance * lengths[0] * lengths[2]
-        if (close_bc & ab[:, None] & ac[None, :]).any():
-            return True
-    return False

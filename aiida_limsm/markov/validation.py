@@ -24,7 +24,7 @@ __all__ = ["CkTest", "chapman_kolmogorov", "return_probabilities"]
 
 
 FULL_SITES = 300
-GRID_SIZE = 20_000_000
+GRID_SIZE = 4_000_000
 """Most elements (sites² × cells) of the grid on which the chain is carried on."""
 
 SPREAD = 5.0

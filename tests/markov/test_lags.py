@@ -10,7 +10,9 @@ from aiida_limsm.markov.estimation import ReversibleEstimator
 from aiida_limsm.markov.fitting import fit_with_errors, scan_lags
 from aiida_limsm.markov.lags import choose_lag
 from aiida_limsm.markov.model import model_from
+from aiida_limsm.markov.operations import site_operations
 from aiida_limsm.markov.paths import SitePaths
+from aiida_limsm.markov.pooling import pool_counts
 
 
 def paths_of(sites, images):
@@ -52,6 +54,22 @@ def test_draws_fitted_together_are_the_draws_fitted_one_by_one(walked):
     assert fit.correlation_factor == pytest.approx(
         np.trace(fit.tensor) / np.trace(fit.uncorrelated)
     )
+
+
+def test_draws_of_pooled_counts(walked):
+    lattice = walked.net.lattice
+    operations = site_operations(lattice)
+    assert len(operations) > 1
+
+    def pooling(counts):
+        return pool_counts(counts, operations)
+
+    fit = fit_with_errors(walked.paths, lattice, 4, 5, 0.2, 10, 3, pooling)
+    counts = pooling(count_transitions(walked.paths, 3, 4, 5))
+    estimator = ReversibleEstimator(counts, lattice, 0.8)
+    for row, weights in enumerate(bootstrap_weights(counts.n_units, 10, 3)):
+        six = tensor_to_six(estimator.diffusion_tensor(estimator.fit(counts.total(weights))))
+        np.testing.assert_allclose(fit.samples[row], six, rtol=1e-7, atol=1e-13)
 
 
 def test_large_models_take_conjugate_gradients_and_agree(walked, monkeypatch):
