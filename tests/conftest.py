@@ -107,9 +107,10 @@ def example_diffusion_estimate() -> dict[str, Any]:
     return {
         "method": "markov",
         "tensor_cm2_s": tensor.tolist(),
+        "error_cm2_s": np.sqrt(covariance.diagonal()[[[0, 5, 4], [5, 1, 3], [4, 3, 2]]]).tolist(),
         "covariance_cm4_s2": covariance.tolist(),
-        "d_cm2_s": 2.0e-6,
-        "d_error_cm2_s": 0.9e-7,
+        "isotropic_cm2_s": 2.0e-6,
+        "isotropic_error_cm2_s": 0.9e-7,
         "resolved": True,
         "upper_bound_cm2_s": None,
         "reason": "",
@@ -163,8 +164,8 @@ def markov_model_file(tmp_path: Path) -> Path:
         flux=np.array([0.7, *[0.05] * 6]),
     )
     times = np.array([2.0, 4.0])
-    path = tmp_path / "markov_model.h5"
-    save_model(model, path, Curves(**dict.fromkeys(Curves.__dataclass_fields__, times)))
+    path = tmp_path / "model.h5"
+    save_model(model, path, Curves(*[times] * 8))
     return path
 
 
@@ -173,42 +174,48 @@ def analyse_results() -> dict[str, Any]:
     """The ``results.json`` that goes with :func:`markov_model_file`."""
     return {
         "status": "finished",
-        "model_file": "markov_model.h5",
-        "ions": 27,
-        "frames": 1001,
-        "frame_interval_ps": 0.1,
+        "model_file": "model.h5",
+        "species": "Li",
+        "n_ions": 27,
+        "n_frames": 1001,
+        "frame_interval_fs": 100.0,
         "duration_ps": 100.0,
         "temperature_k": 600.0,
         "cell_angstrom": (np.eye(3) * 9.0).tolist(),
         "assignment": "core",
         "pool": "translations",
-        "lag_ps": 2.0,
+        "lag_time_ps": 2.0,
         "lag_reason": "plateau of D over the lag",
-        "jumps": 210,
-        "independent_jumps": 180,
+        "n_jumps": 210,
+        "n_independent_jumps": 180,
         "sites": [
             {
                 "label": "Li1",
                 "orbit": "1a",
                 "multiplicity": 1,
-                "scaled_position": [0.0, 0.0, 0.0],
+                "frac": [0.0, 0.0, 0.0],
                 "occupancy": 1.0,
-                "vibration_amplitude_angstrom": 0.3,
+                "vibration_amplitude_a": 0.3,
                 "stationary_probability": 1.0,
             }
         ],
-        "jump_table": [
+        "jumps": [
             {
-                "from_site": "Li1",
-                "to_site": "Li1",
-                "distance_angstrom": 3.0,
-                "vector_angstrom": [3.0, 0.0, 0.0],
-                "jumps": 35,
+                "from": "Li1",
+                "to": "Li1",
+                "image": [1, 0, 0],
+                "distance_a": 3.0,
+                "vector_a": [3.0, 0.0, 0.0],
+                "count": 35,
                 "rate_per_ps": 0.025,
-                "rate_error_per_ps": 0.004,
+                "rate_error": 0.004,
             }
         ],
-        "timescales": [{"timescale_ps": 12.3, "error_ps": 1.4}],
+        "implied_timescales_ps": [12.3],
+        "implied_timescales_error_ps": [1.4],
+        "ck_max_deviation": 0.012,
+        "ck_max_deviation_sigma": 1.3,
+        "correlation_factor": {"value": 0.84, "error": 0.03, "resolved": True},
         "warnings": ["few jumps along z"],
         "wall_seconds": 12.0,
     }

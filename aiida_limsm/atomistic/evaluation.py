@@ -11,9 +11,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
-ENERGY_KEY = "REF_energy"
-FORCES_KEY = "REF_forces"
-STRESS_KEY = "REF_stress"
+from aiida_limsm.labels import ENERGY_KEY, FORCES_KEY, STRESS_KEY
 
 Array = NDArray[np.float64]
 

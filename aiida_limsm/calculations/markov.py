@@ -8,6 +8,7 @@ from typing import Any
 from aiida import orm
 from aiida.common.folders import Folder
 
+from aiida_limsm.compute.base import MODEL_FILENAME
 from aiida_limsm.compute.inputs import AnalyseInput
 from aiida_limsm.data.diffusion import DiffusionData
 from aiida_limsm.data.markov_model import MarkovModelData
@@ -15,13 +16,16 @@ from aiida_limsm.data.trajectory import MolecularDynamicsData
 
 from .base import JobFiles, LimsmCalculation, write_structure
 
+STRUCTURE_FILENAME = "structure.extxyz"
+
 
 class MarkovCalculation(LimsmCalculation):
     """Runs ``limsm analyse``."""
 
     JOB_NAME = "analyse"
     INPUT_MODEL = AnalyseInput
-    NODES = ("trajectories", "sites")
+    NODES = ("trajectories",)
+    CACHE_VERSION = 2
 
     @classmethod
     def define(cls, spec: Any) -> None:
@@ -35,13 +39,15 @@ class MarkovCalculation(LimsmCalculation):
         spec.input(
             "sites",
             valid_type=orm.StructureData,
-            help="Structure whose mobile atoms mark every site an ion can take.",
+            required=False,
+            help="Structure whose mobile atoms mark every site an ion can take; left out where "
+            "the parameters ask for sites from the density alone.",
         )
         spec.input(
             "parameters",
             valid_type=orm.Dict,
             default=lambda: orm.Dict({}),
-            help="Fields of the job's input model.",
+            help="Fields of the job's input model: `lag_ps`, `pool`, `sites`, `temperature_k` …",
         )
         spec.inputs["metadata"]["options"]["parser_name"].default = "limsm.markov"
         spec.output("markov_model", valid_type=MarkovModelData, help="The model over sites.")
@@ -63,17 +69,32 @@ class MarkovCalculation(LimsmCalculation):
                     f"trajectories.{key} lies on {trajectory.computer.label}: use a limsm code of "
                     "that computer"
                 )
-        mobile = inputs["parameters"].get_dict().get("mobile_species", "Li")
-        if mobile not in inputs["sites"].get_symbols_set():
-            raise ValueError(f"sites: the structure has no {mobile}, so it marks no site for it")
         return {
             "trajectory_files": tuple(f"{key}.h5" for key in sorted(inputs["trajectories"])),
-            "sites_file": "sites.extxyz",
+            "structure_file": cls._structure_file(inputs),
+            "topology_file": None,
         }
+
+    @staticmethod
+    def _structure_file(inputs: Mapping[str, Any]) -> str | None:
+        """Return the name of the structure's file; None for sites from the density alone."""
+        parameters = inputs["parameters"].get_dict()
+        species = parameters.get("species", "Li")
+        density, given = parameters.get("sites") == "density", "sites" in inputs
+        if density and given:
+            raise ValueError("sites: the parameters ask for sites 'density': give no structure")
+        if not density and not given:
+            raise ValueError(
+                "sites: give a structure that marks the sites, or set sites to 'density'"
+            )
+        if given and species not in inputs["sites"].get_symbols_set():
+            raise ValueError(f"sites: the structure has no {species}, so it marks no site for it")
+        return STRUCTURE_FILENAME if given else None
 
     def prepare_files(self, folder: Folder, files: JobFiles) -> None:
         """Write the sites and copy the trajectories."""
-        write_structure(folder, self.inputs.sites, "sites.extxyz")
+        if "sites" in self.inputs:
+            write_structure(folder, self.inputs.sites, STRUCTURE_FILENAME)
         for key, trajectory in sorted(self.inputs.trajectories.items()):
             if trajectory.storage == "remote":
                 # analysed where it lies: it was too large to bring home
@@ -81,4 +102,4 @@ class MarkovCalculation(LimsmCalculation):
                 files.remote_symlink.append(source)
             else:
                 files.copy(trajectory, trajectory.filename, f"{key}.h5")
-        files.retrieve_temporary.append("markov_model.h5")
+        files.retrieve_temporary.append(MODEL_FILENAME)

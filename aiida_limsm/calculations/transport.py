@@ -35,11 +35,11 @@ def summarise_transport(**nodes: orm.Data) -> orm.Dict:
                 "markov": _brief(nodes[f"diffusion_{label}"]),
                 "msd": _brief(nodes[f"msd_{label}"]),
                 "agreement_sigma": analysis["agreement_sigma"],
-                "jumps": analysis["jumps"],
-                "independent_jumps": analysis["independent_jumps"],
-                "ions": analysis["ions"],
+                "n_jumps": analysis["n_jumps"],
+                "n_independent_jumps": analysis["n_independent_jumps"],
+                "n_ions": analysis["n_ions"],
                 "duration_ps": analysis["duration_ps"],
-                "lag_ps": analysis["lag_ps"],
+                "lag_time_ps": analysis["lag_time_ps"],
                 "framework_msd_angstrom2": analysis["framework_msd_angstrom2"],
             }
         )
@@ -49,8 +49,8 @@ def summarise_transport(**nodes: orm.Data) -> orm.Dict:
 
 def _brief(node: Any) -> dict[str, Any]:
     return {
-        "d_cm2_s": node.d_cm2_s,
-        "d_error_cm2_s": node.d_error_cm2_s,
+        "isotropic_cm2_s": node.isotropic_cm2_s,
+        "isotropic_error_cm2_s": node.isotropic_error_cm2_s,
         "resolved": node.resolved,
         "upper_bound_cm2_s": node.upper_bound_cm2_s,
     }

@@ -10,8 +10,8 @@ import click
 from aiida import orm
 
 from aiida_limsm.compute.results import PotentialInfo
-from aiida_limsm.data._content import sha256_of_file
 from aiida_limsm.data.potential import PotentialData
+from aiida_limsm.files import sha256_of
 
 
 def import_potential(
@@ -35,7 +35,7 @@ def import_potential(
     """
     path = Path(source).expanduser()
     # what is known already need not be loaded with torch again
-    if path.is_file() and (known := stored_potential(sha256_of_file(path))):
+    if path.is_file() and (known := stored_potential(sha256_of(path))):
         return known
     command = [sys.executable, "-m", "aiida_limsm.compute.cli", "inspect", source, "--json"]
     if not path.is_file():

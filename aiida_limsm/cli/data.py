@@ -62,6 +62,14 @@ def _refuse_existing(path: Path, force: bool) -> None:
         echo.echo_critical(f"{path} exists: choose another name, or add --force")
 
 
+def _export_file(datum: Any, output: Path, force: bool) -> None:
+    """Write the one file of a node."""
+    _refuse_existing(output, force)
+    with datum.open(mode="rb") as source, output.open("wb") as target:
+        shutil.copyfileobj(source, target)
+    echo.echo_success(f"wrote {output}")
+
+
 def _show(datum: Data) -> None:
     label = f" '{datum.label}'" if datum.label else ""
     echo.echo(f"{type(datum).__name__} PK {datum.pk}{label} ({datum.uuid})")
@@ -152,10 +160,7 @@ def potential() -> None:
 @decorators.with_dbenv()
 def potential_export(datum: Any, output: Path, force: bool) -> None:
     """Write the model file to OUTPUT."""
-    _refuse_existing(output, force)
-    with datum.open(mode="rb") as source, output.open("wb") as target:
-        shutil.copyfileobj(source, target)
-    echo.echo_success(f"wrote {output}")
+    _export_file(datum, output, force)
 
 
 @limsm.group("trajectory")
@@ -205,6 +210,16 @@ def _write_extxyz(datum: Any, output: Path, every: int) -> None:
 @limsm.group("markov")
 def markov() -> None:
     """Markov state models."""
+
+
+@markov.command("export")
+@_datum("markov")
+@_output
+@_force
+@decorators.with_dbenv()
+def markov_export(datum: Any, output: Path, force: bool) -> None:
+    """Write the model with its curves to OUTPUT (HDF5), as `limsm analyse` does."""
+    _export_file(datum, output, force)
 
 
 @limsm.group("diffusion")

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiida.common.exceptions import ValidationError
 from pydantic import ValidationError as ModelError
 
 from aiida_limsm.compute.base import LimsmModel, first_error
+from aiida_limsm.files import sha256_of_stream
 
 if TYPE_CHECKING:
     from aiida.orm import Node
 
-CHUNK_BYTES = 1 << 20
-
 ModelT = TypeVar("ModelT", bound=LimsmModel)
-
-
-def sha256_of_stream(stream: BinaryIO) -> str:
-    """Return the sha256 of a byte stream, read in chunks: a trajectory may not fit in memory."""
-    digest = hashlib.sha256()
-    while chunk := stream.read(CHUNK_BYTES):
-        digest.update(chunk)
-    return digest.hexdigest()
-
-
-def sha256_of_file(path: Path) -> str:
-    """Return the sha256 of a file."""
-    with path.open("rb") as stream:
-        return sha256_of_stream(stream)
 
 
 def check_stored_sha256(node: Node, filename: str, expected: str) -> None:

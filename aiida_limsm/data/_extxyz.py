@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from aiida_limsm.labels import ENERGY_KEY, FORCES_KEY, STRESS_KEY
+
 if TYPE_CHECKING:
     from ase import Atoms
     from numpy.typing import NDArray
 
-ENERGY_KEY = "REF_energy"
-FORCES_KEY = "REF_forces"
-STRESS_KEY = "REF_stress"
 SOURCE_KEY = "source_index"
 FRAME_KEY = "frame_index"
 #: Further keys of ``Atoms.info`` that are kept: MACE knows them.
@@ -114,7 +113,7 @@ def frame_to_text(atoms: Atoms) -> str:
 
     header = [
         f'Lattice="{_numbers(atoms.cell.array)}"',
-        "Properties=species:S:1:pos:R:3:REF_forces:R:3",
+        f"Properties=species:S:1:pos:R:3:{FORCES_KEY}:R:3",
         f"{ENERGY_KEY}={energy!r}",
     ]
     if stress is not None:

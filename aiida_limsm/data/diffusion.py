@@ -17,6 +17,8 @@ from ._content import as_model, attributes_as_model, check_only_files
 
 #: Order of the six independent components in the covariance.
 COMPONENTS = ("xx", "yy", "zz", "yz", "xz", "xy")
+#: Their rows and columns in the tensor.
+PLACES = ((0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1))
 #: Relative tolerance for symmetry, trace and negative eigenvalues: rounding, not physics.
 TOLERANCE = 1e-6
 
@@ -32,13 +34,13 @@ class DiffusionData(Data):
         Mean temperature of the trajectories.
     cell_angstrom : array_like, shape (3, 3)
         Cell of the trajectories, rows are lattice vectors.
-    ions : int
+    n_ions : int
         Number of mobile ions averaged over.
     species : str
         Their chemical symbol.
     duration_ps : float
         Length of all trajectories together.
-    lag_ps : float, optional
+    lag_time_ps : float, optional
         Lag time of the Markov model, or None for another method.
 
     Notes
@@ -53,10 +55,10 @@ class DiffusionData(Data):
         *,
         temperature_k: float,
         cell_angstrom: ArrayLike,
-        ions: int,
+        n_ions: int,
         species: str,
         duration_ps: float,
-        lag_ps: float | None = None,
+        lag_time_ps: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
@@ -70,10 +72,10 @@ class DiffusionData(Data):
                 **as_model(DiffusionEstimate, estimate).model_dump(mode="json"),
                 "temperature_k": float(temperature_k),
                 "cell_angstrom": cell.tolist(),
-                "ions": int(ions),
+                "n_ions": int(n_ions),
                 "species": str(species),
                 "duration_ps": float(duration_ps),
-                "lag_ps": None if lag_ps is None else float(lag_ps),
+                "lag_time_ps": None if lag_time_ps is None else float(lag_time_ps),
             }
         )
 
@@ -93,19 +95,24 @@ class DiffusionData(Data):
         return np.array(self.base.attributes.get("covariance_cm4_s2"), dtype=float)
 
     @property
-    def d_cm2_s(self) -> float:
+    def error(self) -> NDArray[np.float64]:
+        """Standard errors of the elements of :attr:`tensor` in cm²/s, shape (3, 3)."""
+        return np.array(self.base.attributes.get("error_cm2_s"), dtype=float)
+
+    @property
+    def isotropic_cm2_s(self) -> float:
         """Mean diffusion coefficient (a third of the trace) in cm²/s."""
-        return float(self.base.attributes.get("d_cm2_s"))
+        return float(self.base.attributes.get("isotropic_cm2_s"))
 
     @property
-    def d_error_cm2_s(self) -> float:
-        """Standard error of :attr:`d_cm2_s`."""
-        return float(self.base.attributes.get("d_error_cm2_s"))
+    def isotropic_error_cm2_s(self) -> float:
+        """Standard error of :attr:`isotropic_cm2_s`."""
+        return float(self.base.attributes.get("isotropic_error_cm2_s"))
 
     @property
-    def d_m2_s(self) -> float:
+    def isotropic_m2_s(self) -> float:
         """Mean diffusion coefficient in m²/s, as battery models want it."""
-        return self.d_cm2_s * CM2_PER_S_TO_M2_PER_S
+        return self.isotropic_cm2_s * CM2_PER_S_TO_M2_PER_S
 
     @property
     def resolved(self) -> bool:
@@ -125,7 +132,7 @@ class DiffusionData(Data):
 
     @property
     def method(self) -> str:
-        """How D was found, for example ``markov`` or ``msd``."""
+        """How D was found, in words, with the lag or the window of the fit."""
         return str(self.base.attributes.get("method"))
 
     @property
@@ -139,9 +146,9 @@ class DiffusionData(Data):
         return np.array(self.base.attributes.get("cell_angstrom"), dtype=float)
 
     @property
-    def ions(self) -> int:
+    def n_ions(self) -> int:
         """Number of mobile ions."""
-        return int(self.base.attributes.get("ions"))
+        return int(self.base.attributes.get("n_ions"))
 
     @property
     def species(self) -> str:
@@ -154,9 +161,9 @@ class DiffusionData(Data):
         return float(self.base.attributes.get("duration_ps"))
 
     @property
-    def lag_ps(self) -> float | None:
+    def lag_time_ps(self) -> float | None:
         """Lag time of the Markov model in ps, None for another method."""
-        lag = self.base.attributes.get("lag_ps")
+        lag = self.base.attributes.get("lag_time_ps")
         return None if lag is None else float(lag)
 
     def principal_axes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -180,7 +187,7 @@ class DiffusionData(Data):
     def format_d(self) -> str:
         """Return D with its error, or the bound where D is not resolved: never a bare number."""
         if self.resolved:
-            return format_with_error(self.d_cm2_s, self.d_error_cm2_s, "cm²/s")
+            return format_with_error(self.isotropic_cm2_s, self.isotropic_error_cm2_s, "cm²/s")
         because = f": {self.reason}" if self.reason else ""
         if self.upper_bound_cm2_s is None:
             return f"not resolved{because}"
@@ -195,15 +202,14 @@ class DiffusionData(Data):
         rows = [
             ("D", self.format_d()),
             ("temperature", f"{self.temperature_k:.0f} K"),
-            ("method", self.method + ("" if self.lag_ps is None else f", lag {self.lag_ps:g} ps")),
-            ("sampling", f"{self.ions} {self.species} ions, {self.duration_ps:g} ps"),
+            ("method", self.method),
+            ("sampling", f"{self.n_ions} {self.species} ions, {self.duration_ps:g} ps"),
         ]
         if self.resolved:
-            errors = np.sqrt(np.clip(np.diag(self.covariance), 0.0, None))
-            diagonal = np.diag(self.tensor)
+            tensor, error = self.tensor, self.error
             rows += [
-                (f"D_{name}", format_with_error(float(value), float(error), "cm²/s"))
-                for name, value, error in zip(COMPONENTS[:3], diagonal, errors[:3], strict=True)
+                (f"D_{name}", format_with_error(float(tensor[k, k]), float(error[k, k]), "cm²/s"))
+                for k, name in enumerate(COMPONENTS[:3])
             ]
         return "Diffusion tensor\n" + format_table(rows)
 
@@ -215,8 +221,8 @@ class DiffusionData(Data):
             value = self.base.attributes.get(name)
             if not (np.isfinite(value) and value > 0):
                 raise ValidationError(f"{name}: must be positive, not {value}")
-        if self.ions < 1:
-            raise ValidationError(f"ions: must be at least 1, not {self.ions}")
+        if self.n_ions < 1:
+            raise ValidationError(f"n_ions: must be at least 1, not {self.n_ions}")
         cell = self.cell_angstrom
         if cell.shape != (3, 3) or not np.all(np.isfinite(cell)) or abs(np.linalg.det(cell)) == 0:
             raise ValidationError("cell_angstrom: must be three independent vectors")
@@ -228,10 +234,10 @@ class DiffusionData(Data):
         scale = float(np.abs(tensor).max())
         if not np.allclose(tensor, tensor.T, rtol=0.0, atol=TOLERANCE * scale):
             raise ValidationError("tensor_cm2_s: must be symmetric")
-        if abs(np.trace(tensor) / 3.0 - self.d_cm2_s) > TOLERANCE * scale:
+        if abs(np.trace(tensor) / 3.0 - self.isotropic_cm2_s) > TOLERANCE * scale:
             raise ValidationError(
-                f"d_cm2_s: must be a third of the trace ({np.trace(tensor) / 3.0:g}), "
-                f"not {self.d_cm2_s:g}"
+                f"isotropic_cm2_s: must be a third of the trace ({np.trace(tensor) / 3.0:g}), "
+                f"not {self.isotropic_cm2_s:g}"
             )
         if covariance.shape != (6, 6):
             raise ValidationError(
@@ -243,10 +249,17 @@ class DiffusionData(Data):
             raise ValidationError("covariance_cm4_s2: must be symmetric")
         if np.linalg.eigvalsh(covariance).min() < -TOLERANCE * scale:
             raise ValidationError("covariance_cm4_s2: must have no negative eigenvalue")
-        if self.d_error_cm2_s < 0:
-            raise ValidationError(f"d_error_cm2_s: must not be negative, not {self.d_error_cm2_s}")
-        if self.resolved and not (self.d_cm2_s > 0 and self.d_error_cm2_s > 0):
-            raise ValidationError("resolved: needs a positive d_cm2_s and a positive error")
+        spread = np.sqrt(np.clip(np.diag(covariance), 0.0, None))
+        if not np.allclose(self.error[PLACES], spread, rtol=TOLERANCE, atol=0.0):
+            raise ValidationError(
+                "error_cm2_s: must be the square roots of the covariance's diagonal"
+            )
+        if self.isotropic_error_cm2_s < 0:
+            raise ValidationError(
+                f"isotropic_error_cm2_s: must not be negative, not {self.isotropic_error_cm2_s}"
+            )
+        if self.resolved and not (self.isotropic_cm2_s > 0 and self.isotropic_error_cm2_s > 0):
+            raise ValidationError("resolved: needs a positive isotropic_cm2_s and a positive error")
         bound = self.upper_bound_cm2_s
         if bound is not None and bound <= 0:
             raise ValidationError(f"upper_bound_cm2_s: must be positive, not {bound}")

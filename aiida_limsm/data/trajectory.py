@@ -14,9 +14,10 @@ from aiida.common.exceptions import NotExistent, ValidationError
 from aiida.orm import Data
 from numpy.typing import ArrayLike, NDArray
 
+from aiida_limsm.files import sha256_of
 from aiida_limsm.report.format import format_table
 
-from ._content import check_only_files, check_stored_sha256, sha256_of_file
+from ._content import check_only_files, check_stored_sha256
 
 if TYPE_CHECKING:
     from aiida.orm import RemoteData
@@ -58,7 +59,7 @@ class MolecularDynamicsData(Data):
                 cell_angstrom=trajectory.cell,
                 frame_interval_ps=trajectory.frame_interval_ps,
                 temperature_k=_mean_or_none(trajectory.temperature_k),
-                sha256=sha256_of_file(path),
+                sha256=sha256_of(path),
             )
         node.base.repository.put_object_from_file(str(path), cls.FILENAME)
         return node

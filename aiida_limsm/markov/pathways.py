@@ -24,6 +24,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from ..units import ANGSTROM2_PER_PS_TO_CM2_PER_S
 from .arrays import FloatArray, IntArray, sum_by
 from .decomposition import widest_cycles
 from .model import MarkovModel
@@ -54,6 +55,8 @@ class DirectionShares:
         Jumps of the kind in a cell, a jump and its reverse counted once, shape (n_kinds,).
     share
         Share of e·D·e, shape (n_kinds,); adds up to 1.
+    diffusion_cm2_s
+        e·D·e, the sum over all transitions.
     """
 
     from_site: IntArray
@@ -61,6 +64,7 @@ class DirectionShares:
     vector: FloatArray
     members: IntArray
     share: FloatArray
+    diffusion_cm2_s: float
 
     def __len__(self) -> int:
         return len(self.share)
@@ -144,6 +148,7 @@ def direction_shares(
         vector=model.jump_vectors[rows],
         members=np.bincount(pairs, minlength=number)[order],
         share=carried[order] / max(float(carried.sum()), 1e-300),
+        diffusion_cm2_s=float(carried.sum()) / 2 / model.lag_ps * ANGSTROM2_PER_PS_TO_CM2_PER_S,
     )
 
 

@@ -24,6 +24,9 @@ __all__ = ["Bottleneck", "Percolation", "bottlenecks", "lattice_normals", "perco
 PARALLEL = 1e-6
 """Cosine below which a translation does not lead along a direction."""
 
+SAME_WEIGHT = 1e-9
+"""Weights that differ by less than this (relative) are equal: jumps alike by symmetry."""
+
 Vector = tuple[int, int, int]
 
 
@@ -32,7 +35,8 @@ class Bottleneck:
     """Where a network first percolates along a direction when jumps are added, fastest first.
 
     ``weight`` is that of the last jump that was needed, ``jump`` its row; None where even the
-    whole network does not percolate. ``dimensionality`` is that of the piece at this point.
+    whole network does not percolate. ``dimensionality`` is that of its piece of the network, all
+    jumps of the same weight included.
     """
 
     weight: float | None
@@ -138,20 +142,29 @@ def bottlenecks(
     """
     along = np.atleast_2d(np.asarray(directions, dtype=np.float64))
     network = _Network(int(max(start.max(initial=-1), end.max(initial=-1))) + 1)
-    found: list[Bottleneck | None] = [None] * len(along)
-    order = np.argsort(-weight, kind="stable")
-    for jump, i, j, n in _jumps(start, end, image, order):
+    needed: dict[int, int] = {}  # direction → last jump that was needed
+    found: dict[int, Bottleneck] = {}
+
+    def close(threshold: float) -> None:
+        for k in needed.keys() - found.keys():
+            if weight[needed[k]] > threshold:
+                root = network.root(int(start[needed[k]]))[0]
+                rank = len(network.translations[root])
+                found[k] = Bottleneck(float(weight[needed[k]]), needed[k], rank)
+
+    for jump, i, j, n in _jumps(start, end, image, np.argsort(-weight, kind="stable")):
+        close(weight[jump] * (1.0 + SAME_WEIGHT))
+        if len(found) == len(along):
+            break
         grown = network.add(i, j, n)
         if grown is None:
             continue
         moves = np.array(network.translations[grown]) @ cell
         cosines = np.abs(along @ (moves / np.linalg.norm(moves, axis=1)[:, None]).T)
         for k in np.flatnonzero((cosines > PARALLEL).any(axis=1)):
-            if found[k] is None:
-                found[k] = Bottleneck(float(weight[jump]), jump, len(moves))
-        if None not in found:
-            break
-    return [Bottleneck(None, None, 0) if one is None else one for one in found]
+            needed.setdefault(int(k), jump)
+    close(-np.inf)
+    return [found.get(k, Bottleneck(None, None, 0)) for k in range(len(along))]
 
 
 def percolation(

@@ -37,6 +37,11 @@ PRODUCT_SECONDS = 2.5e-9
 PRODUCT_BYTES = 14
 """Index and value of an element of the step matrix."""
 
+SAME_TIME = 1e-9
+
+MOST_WAVES = 1 << 15
+"""Wave vectors taken at once at the most: more are not faster."""
+
 UNIT_EIGENVALUE = 1e-15
 """Eigenvalues within this times n of 1 are 1: the number of ions must not drift in 10⁹ steps."""
 
@@ -66,8 +71,8 @@ def propagate(
     boundary
         Along each cell vector; walls need sparse products. See :func:`.stepping.step_matrix`.
     memory_mb
-        Working memory beside ``density`` and what is yielded; at least four arrays of the size of
-        ``density`` are held whatever it is.
+        Working memory beside ``density`` and what is yielded. Whatever it is, ``bloch`` holds four
+        arrays of the size of ``density``, and ``sparse`` 14 bytes for each transition and cell.
 
     Yields
     ------
@@ -112,8 +117,9 @@ def choose_method(
         return "sparse"
     whole, part = _steps(np.atleast_1d(np.asarray(times_ps, dtype=np.float64)), model.lag_ps)
     elements = float(np.prod(cells)) * len(model.flux)
-    if elements * PRODUCT_BYTES > memory_mb * 1e6:
-        return "bloch"
+    by_step, by_wave = elements * PRODUCT_BYTES, 48.0 * model.n_sites**2
+    if max(by_step, by_wave) > memory_mb * 1e6:
+        return "sparse" if by_step < by_wave else "bloch"
     products = number_of_products(np.diff(whole, prepend=0)) + np.count_nonzero(part)
     waves = float(cells[0] * cells[1] * (cells[2] // 2 + 1))
     groups = -(-len(whole) // _group_size(waves * model.n_sites, memory_mb))
@@ -123,11 +129,11 @@ def choose_method(
 
 
 def _steps(times: FloatArray, lag: float) -> tuple[IntArray, FloatArray]:
-    """Return whole lags, and the part of the next one; times within 1e-9 of a lag are on it."""
+    """Return whole lags, and the part of the next one that is more than rounding."""
     steps = times / lag
-    whole = np.floor(steps + 1e-9 * np.maximum(steps, 1.0))
-    part = np.clip(steps - whole, 0.0, 1.0)
-    part[part < 1e-8 * np.maximum(steps, 1.0)] = 0.0
+    whole = np.floor(steps * (1.0 + SAME_TIME))
+    part = np.maximum(steps - whole, 0.0)
+    part[part < SAME_TIME * steps] = 0.0
     return whole.astype(np.int64), part
 
 
@@ -158,9 +164,7 @@ def _by_bloch(
     spectrum = spectrum.reshape(-1, model.n_sites)
     whole, part = _steps(times, model.lag_ps)
     size = _group_size(spectrum.size, memory_mb)
-    # three n × n complex matrices for each wave vector
-    batch = max(1, int(memory_mb * 1e6 / 8 / (48 * model.n_sites**2)))
-    batch = min(batch, 1 << 15)
+    batch = min(max(1, int(memory_mb * 1e6 / 8 / waves.bytes_each)), MOST_WAVES)
     for begin in range(0, len(times), size):
         group = slice(begin, begin + size)
         evolved = np.empty((len(whole[group]), *spectrum.shape), dtype=np.complex128)
@@ -199,6 +203,11 @@ class _Waves:
         values = flux / (self.root[start] * self.root[end])
         weights = sparse.csr_matrix((values, (row, start * n + end)), shape=(len(images), n * n))
         return images.astype(np.float64), weights
+
+    @property
+    def bytes_each(self) -> int:
+        """Memory of the work on one wave vector: three matrices and two sets of phases."""
+        return 48 * self.n_sites**2 + 32 * len(self._stencil[0])
 
     def matrices(self, rows: slice) -> ComplexArray:
         """Return the Hermitian matrices of wave vectors ``rows``, (n_rows, n, n)."""

@@ -55,7 +55,7 @@ class LimsmParser(Parser):
     @staticmethod
     def plain(results: JobResults) -> dict[str, Any]:
         """Return what goes into ``output_parameters``."""
-        return results.model_dump(mode="json")
+        return results.model_dump(mode="json", by_alias=True)
 
     def attach(self, results: Any, folder: Path | None) -> None:
         """Create the output nodes from the results and the temporarily retrieved files."""

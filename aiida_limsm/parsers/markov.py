@@ -25,25 +25,30 @@ class MarkovParser(LimsmParser):
         with h5py.File(folder / results.model_file, "r"):
             pass  # an OSError tells that it was cut short
         self.out("markov_model", MarkovModelData(folder / results.model_file, results))
-        if results.markov is not None:
-            self._diffusion("diffusion", results, results.markov, results.lag_ps)
-        if results.msd is not None:
-            self._diffusion("diffusion_msd", results, results.msd, None)
+        if results.diffusion is not None:
+            self._diffusion("diffusion", results, results.diffusion.markov, results.lag_time_ps)
+            self._diffusion("diffusion_msd", results, results.diffusion.msd, None)
 
     def _diffusion(
-        self, label: str, results: AnalyseResults, estimate: DiffusionEstimate, lag_ps: float | None
+        self,
+        label: str,
+        results: AnalyseResults,
+        estimate: DiffusionEstimate,
+        lag_time_ps: float | None,
     ) -> None:
         if results.temperature_k is None or results.cell_angstrom is None:
-            self.logger.error(f"no {label}: the trajectories do not say their temperature")
+            self.logger.error(
+                f"no {label}: the trajectories do not say their temperature; "
+                "give temperature_k in the parameters"
+            )
             return
-        parameters = self.node.inputs.parameters.get_dict()
         node = DiffusionData(
             estimate,
             temperature_k=results.temperature_k,
             cell_angstrom=results.cell_angstrom,
-            ions=results.ions,
-            species=parameters.get("mobile_species", "Li"),
+            n_ions=results.n_ions,
+            species=results.species,
             duration_ps=results.duration_ps,
-            lag_ps=lag_ps,
+            lag_time_ps=lag_time_ps,
         )
         self.out(label, node)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from aiida_limsm.compute.results import TrainResults
-from aiida_limsm.data._content import sha256_of_file
 from aiida_limsm.data.potential import PotentialData
+from aiida_limsm.files import sha256_of
 
 from .base import LimsmParser
 
@@ -21,7 +21,7 @@ class MaceTrainParser(LimsmParser):
         if results.potential_file is None or results.potential is None or folder is None:
             return
         path = folder / results.potential_file
-        if sha256_of_file(path) != results.potential.sha256:
+        if sha256_of(path) != results.potential.sha256:
             raise ValueError(f"{path.name} is not the file that the training wrote")
         foundation = getattr(self.node.inputs, "foundation", None)
         self.out(

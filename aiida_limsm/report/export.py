@@ -17,7 +17,7 @@ _PLACES = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 COLUMNS = (
     "temperature_k", "method", "resolved", "d_cm2_s", "d_error_cm2_s", "upper_bound_95_cm2_s",
-    "reason", "agreement_sigma", "jumps", "independent_jumps", "ions", "duration_ps", "lag_ps",
+    "reason", "agreement_sigma", "jumps", "independent_jumps", "ions", "duration_ps", "lag_time_ps",
     *(name for c in _COMPONENTS for name in (f"d_{c}_cm2_s", f"d_{c}_error_cm2_s")),
 )  # fmt: skip
 
@@ -32,8 +32,8 @@ def diffusion_csv(study: Study) -> str:
     writer.writeheader()
     for result in study.by_temperature:
         for method, estimate in (
-            ("markov", result.analysis.markov),
-            ("msd", result.analysis.msd),
+            ("markov", result.markov),
+            ("msd", result.msd),
         ):
             if estimate is not None:
                 writer.writerow(_row(result, method, estimate))
@@ -49,19 +49,18 @@ def _row(result: TemperatureResult, method: str, estimate: DiffusionEstimate) ->
         "upper_bound_95_cm2_s": _number(bound_of(estimate)),
         "reason": estimate.reason,
         "agreement_sigma": _number(agreement(result)),
-        "jumps": str(found.jumps),
-        "independent_jumps": str(found.independent_jumps),
-        "ions": str(found.ions),
+        "jumps": str(found.n_jumps),
+        "independent_jumps": str(found.n_independent_jumps),
+        "ions": str(found.n_ions),
         "duration_ps": _number(found.duration_ps),
-        "lag_ps": _number(found.lag_ps) if method == "markov" else "",
+        "lag_time_ps": _number(found.lag_time_ps) if method == "markov" else "",
     }
     if is_resolved(estimate):
-        row["d_cm2_s"] = _number(estimate.d_cm2_s)
-        row["d_error_cm2_s"] = _number(estimate.d_error_cm2_s)
-        for k, (name, (a, b)) in enumerate(zip(_COMPONENTS, _PLACES, strict=True)):
-            variance = estimate.covariance_cm4_s2[k][k]
+        row["d_cm2_s"] = _number(estimate.isotropic_cm2_s)
+        row["d_error_cm2_s"] = _number(estimate.isotropic_error_cm2_s)
+        for name, (a, b) in zip(_COMPONENTS, _PLACES, strict=True):
             row[f"d_{name}_cm2_s"] = _number(estimate.tensor_cm2_s[a][b])
-            row[f"d_{name}_error_cm2_s"] = _number(max(variance, 0.0) ** 0.5)
+            row[f"d_{name}_error_cm2_s"] = _number(estimate.error_cm2_s[a][b])
     return row
 
 

@@ -26,6 +26,7 @@ from .judge import (
 )
 from .study import Study, TemperatureResult
 from .typeset import subscript_formula, typeset
+from .words import timescale_texts
 
 __all__ = ["CSV_NAME", "PAGE_NAME", "SUMMARY_NAME", "render_page", "write_report"]
 
@@ -125,7 +126,7 @@ def lead(study: Study) -> str:
     results = study.by_temperature
     if not results:
         return "No temperature was analysed."
-    good = [result for result in results if is_resolved(result.analysis.markov)]
+    good = [result for result in results if is_resolved(result.markov)]
     if not good:
         return (
             f"No diffusion coefficient of {study.mobile_species} is resolved at any temperature: "
@@ -134,9 +135,9 @@ def lead(study: Study) -> str:
     best = good[-1]
     text = (
         f"At {best.temperature_k:.0f} K the tracer diffusion coefficient of "
-        f"{study.mobile_species} is {typeset(diffusion_text(best.analysis.markov))} by the Markov "
+        f"{study.mobile_species} is {typeset(diffusion_text(best.markov))} by the Markov "
         f"state model; by the mean-square displacement it is "
-        f"{typeset(diffusion_text(best.analysis.msd))}"
+        f"{typeset(diffusion_text(best.msd))}"
     )
     if agreement(best) is not None:
         text += f" ({agreement_text(best)} apart)"
@@ -162,16 +163,11 @@ def activation_text(study: Study) -> str:
 def _section(study: Study, index: int, result: TemperatureResult) -> dict[str, Any]:
     """Return what the page shows of one temperature."""
     found = result.analysis
-    times = [
-        "one without an error"
-        if t.error_ps is None
-        else typeset(format_with_error(t.timescale_ps, t.error_ps, "ps"))
-        for t in found.timescales[:TOP_TIMESCALES]
-    ]
+    times = [typeset(text) for text in timescale_texts(found)[:TOP_TIMESCALES]]
     network = Picture.of(
         figures.network_figure(study, index),
         f"Jump network at {result.temperature_k:.0f} K: {len(found.sites)} sites in their cell, "
-        f"joined by {len(found.jump_table)} kinds of jump.",
+        f"joined by {len(found.jumps)} kinds of jump.",
         "Sites of the cell (area of a circle: occupancy; colour: orbit) and the jumps between them "
         "(width of an arrow: rate). Open circles are sites of neighbouring cells"
         + ("; small grey dots are framework atoms." if result.lattice is not None else "."),
@@ -179,13 +175,14 @@ def _section(study: Study, index: int, result: TemperatureResult) -> dict[str, A
     return {
         "temperature": f"{result.temperature_k:.0f} K",
         "jumps": tables.jump_table(result),
-        "kinds": len(found.jump_table),
+        "kinds": len(found.jumps),
         "sites": tables.site_table(result),
+        "transport": tables.transport_table(result),
         "tensor": tables.tensor_table(result),
         "timescales": ", ".join(times),
         "warnings": tuple(found.warnings) + (tuple(result.md.warnings) if result.md else ()),
         "pks": ", ".join(f"{name} {pk}" for name, pk in result.pks.items()),
-        "methods": tuple(e.method for e in (found.markov, found.msd) if e is not None),
+        "methods": tuple(e.method for e in (result.markov, result.msd) if e is not None),
         "network": network,
     }
 

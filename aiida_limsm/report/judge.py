@@ -60,8 +60,8 @@ def is_resolved(estimate: DiffusionEstimate | None) -> bool:
     return (
         estimate is not None
         and estimate.resolved
-        and _positive(estimate.d_cm2_s)
-        and _positive(estimate.d_error_cm2_s)
+        and _positive(estimate.isotropic_cm2_s)
+        and _positive(estimate.isotropic_error_cm2_s)
     )
 
 
@@ -87,7 +87,7 @@ def diffusion_text(estimate: DiffusionEstimate | None, unit: str = "cm²/s") -> 
     if estimate is None:
         return "not computed"
     if is_resolved(estimate):
-        return format_with_error(estimate.d_cm2_s, estimate.d_error_cm2_s, unit)
+        return format_with_error(estimate.isotropic_cm2_s, estimate.isotropic_error_cm2_s, unit)
     bound = bound_of(estimate)
     if bound is not None:
         return format_bound(bound, unit)
@@ -96,10 +96,9 @@ def diffusion_text(estimate: DiffusionEstimate | None, unit: str = "cm²/s") -> 
 
 def agreement(result: TemperatureResult) -> float | None:
     """Return |D_Markov − D_MSD| in joint errors, where both are resolved."""
-    found = result.analysis
-    if not (is_resolved(found.markov) and is_resolved(found.msd)):
+    if not (is_resolved(result.markov) and is_resolved(result.msd)):
         return None
-    sigma = found.agreement_sigma
+    sigma = result.analysis.agreement_sigma
     return sigma if sigma is not None and math.isfinite(sigma) else None
 
 
@@ -111,7 +110,7 @@ def agreement_text(result: TemperatureResult) -> str:
 
 def verdict(result: TemperatureResult) -> str:
     """Say in words what the numbers of one temperature are good for."""
-    markov, msd = result.analysis.markov, result.analysis.msd
+    markov, msd = result.markov, result.msd
     if markov is None and msd is None:
         return "not computed"
     if is_resolved(markov) and is_resolved(msd):
@@ -133,11 +132,11 @@ def causes(result: TemperatureResult) -> list[str]:
 
     These are candidates: the data of one run cannot prove which of them it was.
     """
-    found = result.analysis
-    if not (found.markov and found.msd):
+    found, markov, msd = result.analysis, result.markov, result.msd
+    if markov is None or msd is None:
         return []
     said = []
-    if found.markov.d_cm2_s > found.msd.d_cm2_s:
+    if markov.isotropic_cm2_s > msd.isotropic_cm2_s:
         said.append(
             "The Markov model is the higher one: jumps that recross the border between two sites, "
             "and memory longer than the lag time, push it up "
@@ -150,11 +149,11 @@ def causes(result: TemperatureResult) -> list[str]:
             "hopping between the sites (drift, a soft framework, sites that are missing in the "
             "list), and relaxation on the sites that is not over at the start of the fit."
         )
-    if found.independent_jumps < FEW_JUMPS:
+    if found.n_independent_jumps < FEW_JUMPS:
         said.append(
-            f"Only {found.independent_jumps} independent jumps were seen: both error bars are "
+            f"Only {found.n_independent_jumps} independent jumps were seen: both error bars are "
             "themselves known to about "
-            f"{100 / math.sqrt(2 * max(found.independent_jumps, 1)):.0f} % at best."
+            f"{100 / math.sqrt(2 * max(found.n_independent_jumps, 1)):.0f} % at best."
         )
     if found.unassigned_fraction > NOTABLE_FRACTION:
         said.append(f"{found.unassigned_fraction:.1%} of the ion-frames are on no site.")
@@ -163,8 +162,7 @@ def causes(result: TemperatureResult) -> list[str]:
     framework = found.framework_msd_angstrom2
     if framework is not None and framework > NOTABLE_FRAMEWORK_MSD:
         said.append(f"The framework moves: mean-square displacement {framework:.2g} Å².")
-    slow = [t.timescale_ps for t in found.timescales if t.timescale_ps > found.duration_ps / 10]
-    if slow:
+    if any(scale > found.duration_ps / 10 for scale in found.implied_timescales_ps):
         said.append(
             "The slowest relaxation of the model is longer than a tenth of the trajectory "
             f"({found.duration_ps:.4g} ps)."
@@ -179,15 +177,15 @@ def fit_arrhenius(study: Study) -> Arrhenius | None:
     is larger: three points near a line by luck must not tighten it, bad ones must widen it.
     """
     resolved = [
-        (result.temperature_k, result.analysis.markov)
+        (result.temperature_k, result.markov)
         for result in study.by_temperature
-        if is_resolved(result.analysis.markov)
+        if is_resolved(result.markov)
     ]
     temperatures = np.array([temperature for temperature, _ in resolved])
     if len(np.unique(temperatures)) < MIN_TEMPERATURES:
         return None
-    d = np.array([estimate.d_cm2_s for _, estimate in resolved if estimate])
-    error = np.array([estimate.d_error_cm2_s for _, estimate in resolved if estimate])
+    d = np.array([estimate.isotropic_cm2_s for _, estimate in resolved if estimate])
+    error = np.array([estimate.isotropic_error_cm2_s for _, estimate in resolved if estimate])
     # ln D = ln D0 − Ea·u; weights are inverse variances of ln D
     u, y, weight = 1.0 / (BOLTZMANN_EV_PER_K * temperatures), np.log(d), (d / error) ** 2
     mean_u, mean_y = np.average(u, weights=weight), np.average(y, weights=weight)
@@ -205,7 +203,7 @@ def fit_arrhenius(study: Study) -> Arrhenius | None:
 
 def resolved_points(results: Sequence[TemperatureResult]) -> int:
     """Count the temperatures whose Markov D is resolved."""
-    return sum(is_resolved(result.analysis.markov) for result in results)
+    return sum(is_resolved(result.markov) for result in results)
 
 
 def _reason(estimate: DiffusionEstimate | None) -> str:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from aiida_limsm.compute.results import (
     AnalyseResults,
+    DiffusionEstimate,
     EpochRecord,
     ErrorSummary,
     MdResults,
@@ -59,8 +60,8 @@ class TemperatureResult:
     pks
         Nodes by name, such as ``{"diffusion": 123, "trajectory": 119}``.
     lattice
-        The model's sites with their cell and framework. Without it the network figure derives
-        the cell of the sites from the jump vectors and shows no framework.
+        The model's sites with their cell and framework. Without it the network figure shows no
+        framework.
     """
 
     temperature_k: float
@@ -69,6 +70,16 @@ class TemperatureResult:
     md: MdResults | None = None
     pks: Mapping[str, int] = field(default_factory=dict)
     lattice: SiteLattice | None = None
+
+    @property
+    def markov(self) -> DiffusionEstimate | None:
+        """D of the Markov model, None where it was not computed."""
+        return None if self.analysis.diffusion is None else self.analysis.diffusion.markov
+
+    @property
+    def msd(self) -> DiffusionEstimate | None:
+        """D of the mean-square displacement, None where it was not computed."""
+        return None if self.analysis.diffusion is None else self.analysis.diffusion.msd
 
 
 @dataclass(frozen=True)

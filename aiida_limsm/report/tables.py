@@ -11,13 +11,15 @@ from aiida_limsm.compute.results import DiffusionEstimate, ErrorSummary
 from .judge import agreement_text, diffusion_text, is_resolved, value_text, verdict
 from .study import Study, TemperatureResult
 from .typeset import typeset
+from .words import axis_text, bottleneck_text, deviation_text, haven_text, ratio_text
 
 __all__ = [
     "Table", "aimd_table", "answer_table", "checks_table", "error_table", "jump_table",
-    "site_table", "stage_table", "tensor_table", "trace_table",
+    "site_table", "stage_table", "tensor_table", "trace_table", "transport_table",
 ]  # fmt: skip
 
 TOP_JUMPS = 10
+_PLACES = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,10 @@ def answer_table(study: Study) -> Table:
     rows = [
         (
             f"{result.temperature_k:.0f}",
-            _short(result.analysis.markov),
-            _short(result.analysis.msd),
+            _short(result.markov),
+            _short(result.msd),
             agreement_text(result),
-            f"{result.analysis.independent_jumps} ({result.analysis.jumps})",
+            f"{result.analysis.n_independent_jumps} ({result.analysis.n_jumps})",
             verdict(result),
         )
         for result in study.by_temperature
@@ -69,7 +71,7 @@ def checks_table(study: Study) -> Table:
                 f"{result.temperature_k:.0f}",
                 f"{found.duration_ps:.4g}",
                 _measured_temperature(result),
-                "–" if found.lag_ps is None else f"{found.lag_ps:.3g}",
+                "–" if found.lag_time_ps is None else f"{found.lag_time_ps:.3g}",
                 "–" if (msd := found.framework_msd_angstrom2) is None else f"{msd:.2f}",
                 f"{found.unassigned_fraction:.1%}",
                 f"{found.double_occupancy_fraction:.1%}",
@@ -128,12 +130,12 @@ def jump_table(result: TemperatureResult) -> Table:
         (
             f"{row.from_site} → {row.to_site}",
             f"{orbit.get(row.from_site, '?')}\u00a0→\u00a0{orbit.get(row.to_site, '?')}",
-            f"{row.distance_angstrom:.2f}",
-            _vector(row.vector_angstrom, 2),
-            str(row.jumps),
-            typeset(value_text(row.rate_per_ps, row.rate_error_per_ps)),
+            f"{row.distance_a:.2f}",
+            _vector(row.vector_a, 2),
+            str(row.count),
+            typeset(value_text(row.rate_per_ps, row.rate_error)),
         )
-        for row in sorted(result.analysis.jump_table, key=lambda row: -row.jumps)[:TOP_JUMPS]
+        for row in sorted(result.analysis.jumps, key=lambda row: -row.count)[:TOP_JUMPS]
     ]
     head = ("jump", "orbits", "distance (Å)", "vector (Å)", "jumps seen", "rate (1/ps)")
     return Table(head, tuple(rows), frozenset({0, 1}))
@@ -143,12 +145,12 @@ def site_table(result: TemperatureResult) -> Table:
     """Return the sites: where they are, how full, how wide the ions vibrate."""
     rows = []
     for site in result.analysis.sites:
-        amplitude = site.vibration_amplitude_angstrom
+        amplitude = site.vibration_amplitude_a
         rows.append(
             (
                 site.label,
                 site.orbit,
-                _vector(site.scaled_position, 4),
+                _vector(site.frac, 4),
                 f"{site.occupancy:.3f}",
                 f"{site.stationary_probability:.4f}",
                 "–" if amplitude is None else f"{amplitude:.2f}",
@@ -158,18 +160,40 @@ def site_table(result: TemperatureResult) -> Table:
     return Table(head, tuple(rows), frozenset({0, 1}))
 
 
+def transport_table(result: TemperatureResult) -> Table | None:
+    """Return what follows from the model beside D; None where nothing was computed."""
+    found = result.analysis
+    if found.diffusion is None:
+        return None
+    rows = [
+        ("D, successive jumps taken as independent", diffusion_text(found.diffusion.uncorrelated)),
+        ("correlation factor f", ratio_text(found.correlation_factor)),
+        ("Haven ratio D*/D of charge", haven_text(found.haven_ratio)),
+        ("Chapman-Kolmogorov test", deviation_text(found)),
+    ]
+    if is_resolved(result.markov):
+        names = ("largest", "middle", "smallest")
+        rows += [
+            (f"principal value of D, {name}", axis_text(axis))
+            for name, axis in zip(names, found.principal_axes, strict=False)
+        ]
+        rows.append(("dimensions with diffusion", f"{found.dimensionality or 0} of 3"))
+    rows += [
+        (f"bottleneck along {one.direction}", bottleneck_text(one, found))
+        for one in found.bottlenecks
+    ]
+    rows = [(name, typeset(text)) for name, text in rows]
+    return Table(("from the jumps", "value"), tuple(rows), frozenset({0, 1}))
+
+
 def tensor_table(result: TemperatureResult) -> Table | None:
     """Return the components of both tensors with errors; None where neither is resolved."""
-    named = (("Markov", result.analysis.markov), ("MSD", result.analysis.msd))
+    named = (("Markov", result.markov), ("MSD", result.msd))
     rows = []
     for name, estimate in named:
         if estimate is not None and is_resolved(estimate):
-            t, c = estimate.tensor_cm2_s, estimate.covariance_cm4_s2
-            values = (t[0][0], t[1][1], t[2][2], t[1][2], t[0][2], t[0][1])
-            cells = (
-                typeset(value_text(value, max(c[k][k], 0.0) ** 0.5))
-                for k, value in enumerate(values)
-            )
+            tensor, error = estimate.tensor_cm2_s, estimate.error_cm2_s
+            cells = (typeset(value_text(tensor[a][b], error[a][b])) for a, b in _PLACES)
             rows.append((name, *cells))
     head = ("D (cm²/s)", "xx", "yy", "zz", "yz", "xz", "xy")
     return Table(head, tuple(rows)) if rows else None

@@ -71,8 +71,7 @@ def validate_transport(inputs: Any, _: Any) -> str | None:
     needed = ("structure", "foundation", "temperatures", "supercell", "aimd_temperatures")
     if any(name not in inputs for name in needed):
         return None
-    parameters = inputs.get("md", {}).get("md", {}).get("parameters")
-    mobile = parameters.get_dict().get("mobile_species", "Li") if parameters else "Li"
+    mobile = _species(inputs, "md", "md", "mobile_species")
     try:
         for port in ("temperatures", "aimd_temperatures"):
             check_transport(
@@ -83,10 +82,19 @@ def validate_transport(inputs: Any, _: Any) -> str | None:
                 inputs[port].get_list(),
                 inputs["supercell"].get_list(),
             )
+        analysed = _species(inputs, "markov", "analyse", "species")
+        if analysed != mobile:
+            raise ValueError(f"markov: analyses {analysed}, the MD has {mobile} as mobile species")
         _check_energy_zero(inputs)
     except ValueError as error:
         return str(error)
     return None
+
+
+def _species(inputs: Any, workchain: str, job: str, name: str) -> str:
+    """Return the species that a job's parameters name; lithium where they name none."""
+    parameters = inputs.get(workchain, {}).get(job, {}).get("parameters")
+    return str(parameters.get_dict().get(name, "Li")) if parameters else "Li"
 
 
 def _check_energy_zero(inputs: Any) -> None:

@@ -48,7 +48,8 @@ class MarkovWorkChain(LimsmRestartWorkChain):
         code
             The ``limsm`` code (node or label).
         sites
-            Structure whose mobile atoms mark every site.
+            Structure whose mobile atoms mark every site; None where the parameters ask for sites
+            from the density alone.
         trajectories
             Replicas to count together, keyed by a name.
         protocol, overrides, options

@@ -211,7 +211,8 @@ class LithiumTransportWorkChain(LimsmProtocolMixin, WorkChain):
             trajectories = {f"r{i}": node.outputs.trajectory for i, node in enumerate(nodes)}
             inputs.analyse = AttributeDict(inputs.analyse)
             inputs.analyse.trajectories = trajectories
-            inputs.analyse.sites = self.inputs.get("sites", self.inputs.structure)
+            if inputs.analyse.parameters.get_dict().get("sites") != "density":
+                inputs.analyse.sites = self.inputs.get("sites", self.inputs.structure)
             inputs.metadata = {"call_link_label": f"markov_{name}"}
             for key, trajectory in trajectories.items():
                 self.out(f"trajectories.{name}_{key}", trajectory)

@@ -171,11 +171,12 @@ def test_evaluate(prepare: Prepare, evaluate: dict[str, Any], make_splits: Any) 
 def test_analyse(prepare: Prepare, analyse: dict[str, Any]) -> None:
     made = prepare(MarkovCalculation, **analyse)
     written = AnalyseInput.model_validate_json(made.files["input.json"])
-    assert written == AnalyseInput(trajectory_files=("a.h5", "b.h5"), sites_file="sites.extxyz")
-    assert sorted(made.files) == ["input.json", "sites.extxyz"]
+    assert written == AnalyseInput(trajectory_files=("a.h5", "b.h5"))
+    assert written.structure_file == "structure.extxyz"
+    assert sorted(made.files) == ["input.json", "structure.extxyz"]
     assert [target for *_, target in made.calcinfo.local_copy_list] == ["a.h5", "b.h5"]
     assert made.calcinfo.remote_symlink_list == []
-    assert made.calcinfo.retrieve_temporary_list == ["markov_model.h5"]
+    assert made.calcinfo.retrieve_temporary_list == ["model.h5"]
     assert made.calcinfo.codes_info[0].cmdline_params == ["analyse", "input.json"]
 
 
@@ -216,8 +217,8 @@ def test_wrong_and_owned_fields(
     assert refuse(MaceTrainCalculation, **changed(train, e0s_ev={"Li": 1.0})) == (
         "train: e0s_ev come from other inputs: remove them"
     )
-    assert refuse(MarkovCalculation, **changed(analyse, sites_file="x")) == (
-        "analyse: sites_file come from other inputs: remove them"
+    assert refuse(MarkovCalculation, **changed(analyse, structure_file="x")) == (
+        "analyse: structure_file come from other inputs: remove them"
     )
     assert refuse(MarkovCalculation, **changed(analyse, lag_ps=0)) == (
         "analyse: lag_ps: Input should be greater than 0"
@@ -251,8 +252,25 @@ def test_sites_and_trajectories(refuse: Refuse, analyse: dict[str, Any]) -> None
         "analyse: sites: the structure has no Li, so it marks no site for it"
     )
     assert "give at least one" in refuse(MarkovCalculation, **{**analyse, "trajectories": {}})
-    sodium = orm.Dict({"mobile_species": "Na"})
+    sodium = orm.Dict({"species": "Na"})
     assert "has no Na" in refuse(MarkovCalculation, **analyse, parameters=sodium)
+
+
+def test_sites_from_the_density_need_no_structure(
+    prepare: Prepare, refuse: Refuse, analyse: dict[str, Any]
+) -> None:
+    density = orm.Dict({"sites": "density", "pool": "none"})
+    assert refuse(MarkovCalculation, **analyse, parameters=density) == (
+        "analyse: sites: the parameters ask for sites 'density': give no structure"
+    )
+    del analyse["sites"]
+    assert refuse(MarkovCalculation, **analyse) == (
+        "analyse: sites: give a structure that marks the sites, or set sites to 'density'"
+    )
+    made = prepare(MarkovCalculation, **analyse, parameters=density)
+    written = AnalyseInput.model_validate_json(made.files["input.json"])
+    assert (written.sites, written.structure_file, written.pool) == ("density", None, "none")
+    assert sorted(made.files) == ["input.json"]
 
 
 def test_every_status_has_its_exit_code() -> None:

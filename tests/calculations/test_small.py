@@ -49,18 +49,19 @@ def nodes(example_diffusion_estimate: dict[str, Any]) -> dict[str, orm.Data]:
     def diffusion(temperature_k: float, **changes: Any) -> DiffusionData:
         return DiffusionData(
             {**example_diffusion_estimate, **changes}, temperature_k=temperature_k,
-            cell_angstrom=np.eye(3) * 9, ions=27, species="Li", duration_ps=100.0, lag_ps=2.0,
+            cell_angstrom=np.eye(3) * 9, n_ions=27, species="Li", duration_ps=100.0,
+            lag_time_ps=2.0,
         )  # fmt: skip
 
     analysis = {
-        "agreement_sigma": 0.4, "jumps": 200, "independent_jumps": 150, "ions": 27,
-        "duration_ps": 100.0, "lag_ps": 2.0, "framework_msd_angstrom2": 0.2,
+        "agreement_sigma": 0.4, "n_jumps": 200, "n_independent_jumps": 150, "n_ions": 27,
+        "duration_ps": 100.0, "lag_time_ps": 2.0, "framework_msd_angstrom2": 0.2,
     }  # fmt: skip
     found: dict[str, orm.Data] = {}
     for label, temperature in (("hot", 800.0), ("cold", 600.0)):
         found[f"diffusion_{label}"] = diffusion(temperature)
         found[f"msd_{label}"] = diffusion(temperature, method="msd", resolved=False)
-        found[f"analysis_{label}"] = orm.Dict({**analysis, "jumps": int(temperature)})
+        found[f"analysis_{label}"] = orm.Dict({**analysis, "n_jumps": int(temperature)})
     return found
 
 
@@ -72,8 +73,8 @@ def test_summary_of_a_study(nodes: dict[str, orm.Data]) -> None:
     summary = summarise_transport(**nodes, errors_before=errors(90.0), errors_after=errors(30.0))
     rows = summary.get_dict()["rows"]
     assert [(row["label"], row["temperature_k"]) for row in rows] == [("cold", 600), ("hot", 800)]
-    assert [row["jumps"] for row in rows] == [600, 800]
-    assert rows[0]["markov"]["d_cm2_s"] == 2.0e-6
+    assert [row["n_jumps"] for row in rows] == [600, 800]
+    assert rows[0]["markov"]["isotropic_cm2_s"] == 2.0e-6
     assert (rows[0]["markov"]["resolved"], rows[0]["msd"]["resolved"]) == (True, False)
     assert summary.get_dict()["held_out"] == {"before": 90.0, "after": 30.0, "improvement": 3.0}
 

@@ -52,7 +52,7 @@ def diffusion(run: Any, diffusion_estimate: Any) -> DiffusionData:
         diffusion_estimate,
         temperature_k=600.0,
         cell_angstrom=[[10, 0, 0], [0, 10, 0], [0, 0, 10]],
-        ions=44,
+        n_ions=44,
         species="Li",
         duration_ps=100.0,
     )
@@ -118,6 +118,13 @@ def test_potential_export(run: Any, potential: Any, potential_file: Path, tmp_pa
     run("potential", "export", potential.pk, path)
     assert path.read_bytes() == potential_file.read_bytes()
     run("potential", "export", potential.pk, path, code=1)
+
+
+def test_markov_export(run: Any, markov: Any, markov_model_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "out.h5"
+    run("markov", "export", markov.pk, path)
+    assert path.read_bytes() == markov_model_file.read_bytes()
+    run("markov", "export", markov.pk, path, code=1)
 
 
 def test_trajectory_export(run: Any, trajectory: Any, h5md_file: Path, tmp_path: Path) -> None:

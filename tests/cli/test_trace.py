@@ -142,7 +142,7 @@ class Laboratory:
             self.estimate,
             temperature_k=600.0,
             cell_angstrom=np.eye(3) * 6,
-            ions=3,
+            n_ions=3,
             species="Li",
             duration_ps=10.0,
         )

@@ -54,7 +54,7 @@ def write_trajectory(path, frames=400, hop=0.02, interval=0.05, seed=0, extra=No
 
 @pytest.fixture
 def folder(tmp_path):
-    write(tmp_path / "sites.extxyz", sites())
+    write(tmp_path / "structure.extxyz", sites())
     return tmp_path
 
 
@@ -72,29 +72,30 @@ def test_whole_run(folder):
     lines = []
     results = run_analyse(job(), folder, lines.append)
     assert results.status is Status.FINISHED
-    assert results.markov.resolved
-    assert results.msd.resolved
+    assert results.diffusion.markov.resolved
+    assert results.diffusion.msd.resolved
     assert results.agreement_sigma < 3
-    assert (results.ions, results.frames) == (40, 400)
+    assert (results.n_ions, results.n_frames) == (40, 400)
     assert results.temperature_k == pytest.approx(700.0)
     assert results.duration_ps == pytest.approx(399 * 0.05)
     assert {site.orbit for site in results.sites} <= {"4a", "4b", "8c"}
     assert len(results.sites) == 3  # the primitive cell of the twelve sites given
     occupied = sum(s.occupancy for s in results.sites)
     assert occupied == pytest.approx(40 / 16)
-    assert results.sites[0].vibration_amplitude_angstrom == pytest.approx(0.26, abs=0.05)
+    assert results.sites[0].vibration_amplitude_a == pytest.approx(0.26, abs=0.05)
     assert sum(s.stationary_probability for s in results.sites) == pytest.approx(1.0)
-    assert results.jump_table[0].distance_angstrom == pytest.approx(A * 3**0.5 / 4)
-    assert sum(row.jumps for row in results.jump_table) == results.jumps
+    assert results.jumps[0].distance_a == pytest.approx(A * 3**0.5 / 4)
+    assert sum(row.count for row in results.jumps) == results.n_jumps
     assert results.framework_msd_angstrom2 == pytest.approx(6 * 0.15**2, rel=0.2)
     assert results.assignment.startswith("core, radius 0.7")
     assert not results.warnings
     assert lines
     model = load_model(folder / results.model_file)
     value = np.trace(model.diffusion_tensor()) / 3
-    assert value == pytest.approx(results.markov.d_cm2_s)
+    assert value == pytest.approx(results.diffusion.markov.isotropic_cm2_s)
     assert len(read_curves(folder / results.model_file).lag_ps) > 2
-    text = json.dumps(results.model_dump(mode="json"))
+    text = json.dumps(results.model_dump(mode="json", by_alias=True))
+    assert json.loads(text)["jumps"][0]["from"] in {site.label for site in results.sites}
     assert AnalyseResults.model_validate_json(text) == results
 
 
@@ -104,7 +105,7 @@ def test_same_input_same_output(folder):
     for _ in range(2):
         results = run_analyse(job(), folder, quiet)
         values = results.model_dump(exclude={"wall_seconds"})
-        outputs.append((values, (folder / "markov_model.h5").read_bytes()))
+        outputs.append((values, (folder / "model.h5").read_bytes()))
     assert outputs[0] == outputs[1]
 
 
@@ -113,7 +114,7 @@ def test_shift_of_the_framework_is_taken_off_and_told(folder):
     write_trajectory(folder / "s.h5", frames=120, shift=0.6)
     plain = run_analyse(job(), folder, quiet)
     moved = run_analyse(job(trajectory_files=("s.h5",)), folder, quiet)
-    assert moved.jumps == plain.jumps
+    assert moved.n_jumps == plain.n_jumps
     assert any("shifted by (0.6" in line for line in moved.warnings)
 
 
@@ -121,8 +122,8 @@ def test_replicas_are_counted_together(folder):
     write_trajectory(folder / "a.h5", frames=120, seed=1)
     write_trajectory(folder / "b.h5", frames=100, seed=2)
     results = run_analyse(job(trajectory_files=("a.h5", "b.h5"), skip_ps=1.0), folder, quiet)
-    assert results.ions == 80
-    assert results.frames == 180
+    assert results.n_ions == 80
+    assert results.n_frames == 180
 
 
 def test_sites_of_every_cell_apart(folder):
@@ -135,17 +136,17 @@ def test_sites_of_every_cell_apart(folder):
 def test_another_species_that_is_not_in_the_sites_file_is_left_alone(folder):
     write_trajectory(folder / "t.h5", frames=120, extra=11)
     with_sodium = run_analyse(job(), folder, quiet)
-    assert with_sodium.ions == 40
+    assert with_sodium.n_ions == 40
     assert with_sodium.double_occupancy_fraction == 0.0
 
 
 def test_no_jumps_is_a_result(folder):
     write_trajectory(folder / "t.h5", frames=60, hop=0.0)
     results = run_analyse(job(), folder, quiet)
-    assert results.jumps == 0
-    assert not results.markov.resolved
-    assert results.markov.upper_bound_cm2_s > 0
-    assert results.markov.d_cm2_s == 0
+    assert results.n_jumps == 0
+    assert not results.diffusion.markov.resolved
+    assert results.diffusion.markov.upper_bound_cm2_s > 0
+    assert results.diffusion.markov.isotropic_cm2_s == 0
 
 
 def failure(folder, **choices):
@@ -161,27 +162,27 @@ def test_unusable_trajectories_say_what_to_do(folder):
     assert "does not exist" in error.message
     write_trajectory(folder / "t.h5", frames=40)
     assert "run longer or skip less" in failure(folder, skip_ps=2.0).message
-    assert "sites structure has no atom" in failure(folder, mobile_species="Na").message
+    assert "has no Na; it holds Li, Si" in failure(folder, species="Na").message
     assert "half the smallest distance" in failure(folder, core_radius_angstrom=1.5).message
     assert "not shorter than" in failure(folder, lag_ps=5.0).message
     write_trajectory(folder / "one.h5", frames=1)
     assert "1 frame(s)" in failure(folder, trajectory_files=("one.h5",)).message
     write_trajectory(folder / "other.h5", frames=40, interval=0.1)
     assert "frame interval" in failure(folder, trajectory_files=("t.h5", "other.h5")).message
-    (folder / "t.extxyz").write_text("1\n\nLi 0 0 0\n")
-    assert "convert it first" in failure(folder, trajectory_files=("t.extxyz",)).message
+    write(folder / "t.extxyz", [sites()] * 3)
+    assert "frame interval" in failure(folder, trajectory_files=("t.extxyz",)).message
 
 
 def test_sites_that_do_not_fit(folder):
     write_trajectory(folder / "t.h5", frames=40)
     write(folder / "big.extxyz", Atoms("Li", cell=np.eye(3) * 5.0, pbc=True))
-    error = failure(folder, sites_file="big.extxyz")
+    error = failure(folder, structure_file="big.extxyz")
     assert error.status is Status.TRAJECTORY_UNUSABLE
     assert "does not tile" in error.message
-    error = failure(folder, sites_file="no.extxyz")
+    error = failure(folder, structure_file="no.extxyz")
     assert error.status is Status.INVALID_INPUT
     sodium = sites()
     sodium.numbers[4:] = 11
     write(folder / "na.extxyz", sodium)
-    message = failure(folder, sites_file="na.extxyz", mobile_species="Na").message
+    message = failure(folder, structure_file="na.extxyz", species="Na").message
     assert "has no Na" in message

@@ -12,10 +12,10 @@ from aiida_limsm.data.diffusion import DiffusionData
 CONDITIONS: dict[str, Any] = {
     "temperature_k": 600.0,
     "cell_angstrom": np.eye(3) * 10,
-    "ions": 44,
+    "n_ions": 44,
     "species": "Li",
     "duration_ps": 100.0,
-    "lag_ps": 2.0,
+    "lag_time_ps": 2.0,
 }
 
 
@@ -28,11 +28,12 @@ def test_round_trip(diffusion_estimate: dict[str, Any]) -> None:
     assert isinstance(node, DiffusionData)
     np.testing.assert_array_equal(node.tensor, diffusion_estimate["tensor_cm2_s"])
     assert node.covariance.shape == (6, 6)
-    assert node.d_cm2_s == 2.0e-6
-    assert node.d_m2_s == pytest.approx(2.0e-10)
+    np.testing.assert_allclose(np.diag(node.error) ** 2, [4e-14, 1e-14, 2e-14])
+    assert node.isotropic_cm2_s == 2.0e-6
+    assert node.isotropic_m2_s == pytest.approx(2.0e-10)
     assert node.estimate.method == node.method == "markov"
-    assert (node.temperature_k, node.ions, node.species) == (600.0, 44, "Li")
-    assert (node.duration_ps, node.lag_ps) == (100.0, 2.0)
+    assert (node.temperature_k, node.n_ions, node.species) == (600.0, 44, "Li")
+    assert (node.duration_ps, node.lag_time_ps) == (100.0, 2.0)
     np.testing.assert_array_equal(node.cell_angstrom, np.eye(3) * 10)
 
 
@@ -47,7 +48,7 @@ def test_equal_content_is_equal_hash(diffusion_estimate: dict[str, Any]) -> None
 def test_immutable_after_store(diffusion_estimate: dict[str, Any]) -> None:
     node = make(diffusion_estimate).store()
     with pytest.raises(ModificationNotAllowed):
-        node.base.attributes.set("d_cm2_s", 1.0)
+        node.base.attributes.set("isotropic_cm2_s", 1.0)
 
 
 def test_principal_axes(diffusion_estimate: dict[str, Any]) -> None:
@@ -89,7 +90,7 @@ def _asymmetric(estimate: dict[str, Any]) -> None:
 
 
 def _wrong_trace(estimate: dict[str, Any]) -> None:
-    estimate["d_cm2_s"] = 2.1e-6
+    estimate["isotropic_cm2_s"] = 2.1e-6
 
 
 def _small_covariance(estimate: dict[str, Any]) -> None:
@@ -104,18 +105,23 @@ def _asymmetric_covariance(estimate: dict[str, Any]) -> None:
     estimate["covariance_cm4_s2"][0][1] = 1e-14
 
 
+def _other_errors(estimate: dict[str, Any]) -> None:
+    estimate["error_cm2_s"][1][1] *= 2
+
+
 def _resolved_without_error(estimate: dict[str, Any]) -> None:
-    estimate["d_error_cm2_s"] = 0.0
+    estimate["isotropic_error_cm2_s"] = 0.0
 
 
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
         (_asymmetric, "tensor_cm2_s: must be symmetric"),
-        (_wrong_trace, "d_cm2_s: must be a third of the trace"),
+        (_wrong_trace, "isotropic_cm2_s: must be a third of the trace"),
         (_small_covariance, "covariance_cm4_s2: must be 6 × 6"),
         (_negative_covariance, "covariance_cm4_s2: must have no negative eigenvalue"),
         (_asymmetric_covariance, "covariance_cm4_s2: must be symmetric"),
+        (_other_errors, "error_cm2_s: must be the square roots"),
         (_resolved_without_error, "resolved: needs a positive"),
     ],
 )
@@ -134,7 +140,7 @@ def test_wrong_tensor_is_refused(
         ({"temperature_k": 0.0}, "temperature_k: must be positive"),
         ({"temperature_k": float("nan")}, "temperature_k: must be positive"),
         ({"duration_ps": -1.0}, "duration_ps: must be positive"),
-        ({"ions": 0}, "ions: must be at least 1"),
+        ({"n_ions": 0}, "n_ions: must be at least 1"),
         ({"cell_angstrom": np.ones((3, 3))}, "cell_angstrom: must be three independent"),
         ({"cell_angstrom": [1.0, 2.0, 3.0]}, "cell_angstrom: must be three independent"),
     ],

@@ -14,14 +14,14 @@ from aiida_limsm.data.markov_model import MarkovModelData
 
 def test_round_trip(markov_model_file: Path, analyse_results: dict[str, Any]) -> None:
     node = load_node(MarkovModelData(markov_model_file, analyse_results).store().pk)
-    assert node.filename == "markov_model.h5"
+    assert node.filename == "model.h5"
     assert node.get_content(mode="rb") == markov_model_file.read_bytes()
-    assert (node.lag_ps, node.ions, node.temperature_k) == (2.0, 27, 600.0)
+    assert (node.lag_time_ps, node.n_ions, node.temperature_k) == (2.0, 27, 600.0)
     assert node.lag_reason == "plateau of D over the lag"
     assert node.sites[0].orbit == "1a"
-    assert node.jump_table[0].jumps == 35
-    np.testing.assert_array_equal(node.timescales_ps, [[12.3, 1.4]])
-    assert node.results.independent_jumps == 180
+    assert (node.jumps[0].from_site, node.jumps[0].count) == ("Li1", 35)
+    np.testing.assert_array_equal(node.implied_timescales_ps, [[12.3, 1.4]])
+    assert node.results.n_independent_jumps == 180
 
 
 def test_methods_of_the_model(markov_model_file: Path, analyse_results: dict[str, Any]) -> None:
@@ -35,6 +35,18 @@ def test_methods_of_the_model(markov_model_file: Path, analyse_results: dict[str
         node.diffusion_tensor(), np.eye(3) * 0.3 * 9.0 / 12.0 * 1e-4, atol=1e-18
     )
     np.testing.assert_array_equal(node.curves().msd_time_ps, [2.0, 4.0])
+    assert len(node.spectrum().eigenvalues) == 0  # nothing relaxes in a cell of one site
+    assert node.metastable_sets().number == 1
+
+
+def test_propagation(markov_model_file: Path, analyse_results: dict[str, Any]) -> None:
+    node = MarkovModelData(markov_model_file, analyse_results)
+    start = np.zeros((5, 5, 5, 1))
+    start[2, 2, 2] = 1.0
+    (later,) = node.propagate(start, [2.0])
+    assert later[2, 2, 2, 0] == pytest.approx(0.7)
+    np.testing.assert_allclose([later[1, 2, 2, 0], later[2, 2, 3, 0]], 0.05)
+    assert later.sum() == pytest.approx(1.0)
 
 
 def test_summary(markov_model_file: Path, analyse_results: dict[str, Any]) -> None:
@@ -42,12 +54,14 @@ def test_summary(markov_model_file: Path, analyse_results: dict[str, Any]) -> No
     text = node.summary()
     assert "2 ps (plateau of D over the lag)" in text
     assert "12.3 ± 1.4 ps" in text
+    assert "0.84 ± 0.03" in text
+    assert "off by 0.012 at most" in text
     assert "few jumps along z" in text
     assert node.headline() == "1 site, lag 2 ps, 180 independent jumps, 600 K"
-    analyse_results["timescales"] = [{"timescale_ps": 12.3, "error_ps": None}]
+    analyse_results["implied_timescales_error_ps"] = [None]
     node = MarkovModelData(markov_model_file, analyse_results)
     assert "no error bar" in node.summary()
-    assert np.isnan(node.timescales_ps[0, 1])
+    assert np.isnan(node.implied_timescales_ps[0, 1])
 
 
 def test_equal_content_is_equal_hash(
@@ -58,7 +72,7 @@ def test_equal_content_is_equal_hash(
     slower = {**analyse_results, "wall_seconds": 99.0, "message": "done"}
     content = io.BytesIO(markov_model_file.read_bytes())
     second = MarkovModelData(content, slower).store()
-    other = MarkovModelData(markov_model_file, {**analyse_results, "jumps": 211}).store()
+    other = MarkovModelData(markov_model_file, {**analyse_results, "n_jumps": 211}).store()
     assert first.base.caching.get_hash() == second.base.caching.get_hash()
     assert first.base.caching.get_hash() != other.base.caching.get_hash()
 
@@ -66,16 +80,16 @@ def test_equal_content_is_equal_hash(
 def test_immutable_after_store(markov_model_file: Path, analyse_results: dict[str, Any]) -> None:
     node = MarkovModelData(markov_model_file, analyse_results).store()
     with pytest.raises(ModificationNotAllowed):
-        node.base.attributes.set("lag_ps", 4.0)
+        node.base.attributes.set("lag_time_ps", 4.0)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"lag_ps": None}, "lag_ps: a model has a positive lag time, not None"),
+        ({"lag_time_ps": None}, "lag_time_ps: a model has a positive lag time, not None"),
         ({"sites": []}, "sites: a model has at least one site"),
-        ({"ions": 0}, "ions: must be at least 1, not 0"),
-        ({"frames": 0}, "frames: must be at least 1, not 0"),
+        ({"n_ions": 0}, "n_ions: must be at least 1, not 0"),
+        ({"n_frames": 0}, "n_frames: must be at least 1, not 0"),
     ],
 )
 def test_wrong_content_is_refused(
@@ -90,21 +104,19 @@ def test_wrong_content_is_refused(
 
 def test_changed_file_is_refused(markov_model_file: Path, analyse_results: dict[str, Any]) -> None:
     node = MarkovModelData(markov_model_file, analyse_results)
-    node.set_file(io.BytesIO(b"another model"), filename="markov_model.h5")
-    with pytest.raises(ValidationError, match=r"'markov_model\.h5' has sha256"):
+    node.set_file(io.BytesIO(b"another model"), filename="model.h5")
+    with pytest.raises(ValidationError, match=r"'model\.h5' has sha256"):
         node.store()
 
 
 def test_file_and_results_must_belong_together(
     markov_model_file: Path, analyse_results: dict[str, Any]
 ) -> None:
-    node = MarkovModelData(markov_model_file, {**analyse_results, "lag_ps": 4.0})
-    with pytest.raises(ValidationError, match=r"lag_ps: 2 in the file, 4 in the results"):
+    node = MarkovModelData(markov_model_file, {**analyse_results, "lag_time_ps": 4.0})
+    with pytest.raises(ValidationError, match=r"lag_time_ps: 2 in the file, 4 in the results"):
         node.store()
     node = MarkovModelData(io.BytesIO(b"no HDF5"), analyse_results)
-    with pytest.raises(
-        ValidationError, match=r"markov_model\.h5 is no readable HDF5 file"
-    ) as error:
+    with pytest.raises(ValidationError, match=r"model\.h5 is no readable HDF5 file") as error:
         node.store()
     assert "/tmp" not in str(error.value)
 

@@ -152,9 +152,9 @@ def test_between_multiples_of_the_lag_it_is_linear(triclinic):
 def test_what_must_always_hold(seed, shape, time, method):
     model = random_model(seed)
     random = np.random.default_rng(seed)
-    density = random.uniform(size=(*shape, model.n_sites)) * (random.uniform(size=shape) < 0.3)[
-        ..., None
-    ]
+    density = (
+        random.uniform(size=(*shape, model.n_sites)) * (random.uniform(size=shape) < 0.3)[..., None]
+    )
     (found,) = propagate(model, density, time, method)
     assert found.sum() == pytest.approx(density.sum(), rel=1e-10)
     assert found.min() >= -1e-12 * max(density.max(), 1e-300)
@@ -288,10 +288,11 @@ class TestFick:
         cells = (24, 20, 22)
         spacing, across = plane_diffusion(model, 0)
         relaxation = (24 * spacing / 2 / np.pi) ** 2 / (across / ANGSTROM2_PER_PS_TO_CM2_PER_S)
-        times = relaxation * np.array([1e-4, 0.03, 1.0])
+        times = relaxation * np.array([0.03, 0.3, 3.0])
         start = point_density(model, cells)
         found = compare_with_fick(model, start, times, propagate(model, start, times), 0)
-        assert found.relative_l2[0] > 3 * found.relative_l2[1] > 6 * found.relative_l2[2]
+        assert found.relative_l2[0] > 0.2
+        assert (found.relative_l2[1:] < found.relative_l2[:-1] / 5).all()
         assert found.relative_l2[2] < 0.01
         assert relative_l2(found.model[-1], found.fick[-1]) < 0.01
 

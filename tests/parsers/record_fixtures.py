@@ -32,7 +32,7 @@ FRAMES = ase.io.read(HERE.parent / "data_files" / "li11si4_aimd_16.xyz", index="
 MODEL = Path(resources.__file__).parent / "demo_foundation" / "demo_foundation.model"
 RETRIEVED = (
     "input.json", "results.json", "limsm.log", "stdout.txt", "stderr.txt",
-    "trajectory.h5", "potential.model", "mace_run_train.log", "parity.h5", "markov_model.h5",
+    "trajectory.h5", "potential.model", "mace_run_train.log", "parity.h5", "model.h5",
 )  # fmt: skip
 
 MD = {
@@ -72,8 +72,8 @@ def prepare_analyse(folder: Path, supercell: tuple[int, int, int], md: dict[str,
     """Make the trajectory that is to be analysed."""
     shutil.copyfile(MODEL, folder / "potential.model")
     ase.io.write(folder / "structure.extxyz", li11si4().repeat(supercell))
-    ase.io.write(folder / "sites.extxyz", li3si())
     limsm(folder, "md", md)
+    ase.io.write(folder / "structure.extxyz", li3si())
     (folder / "trajectory.h5").rename(folder / "md.h5")
 
 

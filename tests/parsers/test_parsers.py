@@ -94,7 +94,7 @@ def test_a_trajectory_that_got_lost_or_damaged(parse: Parse) -> None:
     ("name", "file"),
     [
         ("md/finished", "trajectory.h5"),
-        ("analyse/finished", "markov_model.h5"),
+        ("analyse/finished", "model.h5"),
         ("train/finished", "potential.model"),
     ],
 )
@@ -175,18 +175,20 @@ def test_evaluate_without_its_points(parse: Parse) -> None:
 
 
 def test_analyse(parse: Parse) -> None:
-    inputs = {"parameters": orm.Dict({"mobile_species": "Li"})}
-    outputs = parse("analyse/finished", inputs).outputs
+    outputs = parse("analyse/finished").outputs
     results = recorded("analyse/finished")
     assert set(outputs) == {"output_parameters", "markov_model", "diffusion", "diffusion_msd"}
-    assert outputs["diffusion"].d_cm2_s == pytest.approx(results["markov"]["d_cm2_s"])
+    assert outputs["diffusion"].species == "Li"
+    for label, method in (("diffusion", "markov"), ("diffusion_msd", "msd")):
+        expected = results["diffusion"][method]["isotropic_cm2_s"]
+        assert outputs[label].isotropic_cm2_s == pytest.approx(expected)
     assert outputs["diffusion"].temperature_k == pytest.approx(results["temperature_k"])
-    assert outputs["diffusion_msd"].d_cm2_s == pytest.approx(results["msd"]["d_cm2_s"])
-    assert results["jumps"] > 0
+    assert results["n_jumps"] > 0
+    assert results["jumps"][0]["from"] in {site.label for site in outputs["markov_model"].sites}
 
 
 def test_unresolved_is_an_answer_too(parse: Parse) -> None:
-    parsed = parse("analyse/unresolved", {"parameters": orm.Dict({})})
+    parsed = parse("analyse/unresolved")
     assert parsed.exit_status == 0
     assert not parsed.outputs["diffusion"].resolved
     assert "markov_model" in parsed.outputs
@@ -195,7 +197,8 @@ def test_unresolved_is_an_answer_too(parse: Parse) -> None:
 def test_trajectories_without_a_temperature(parse: Parse) -> None:
     results = {**recorded("analyse/finished"), "temperature_k": None}
     changed = {"results.json": json.dumps(results).encode()}
-    parsed = parse("analyse/finished", {"parameters": orm.Dict({})}, changed=changed)
+    parsed = parse("analyse/finished", changed=changed)
     assert parsed.exit_status == 0
     assert set(parsed.outputs) == {"output_parameters", "markov_model"}
-    assert "no diffusion: the trajectories do not say their temperature" in parsed.logs
+    (log,) = [line for line in parsed.logs if line.startswith("no diffusion:")]
+    assert log.endswith("give temperature_k in the parameters")

@@ -10,13 +10,17 @@ import pytest
 from aiida_limsm.compute.base import Status
 from aiida_limsm.compute.results import (
     AnalyseResults,
+    Bottleneck,
     DiffusionEstimate,
+    DiffusionEstimates,
     EpochRecord,
     ErrorSummary,
+    HavenRatio,
     JumpSummary,
     MdResults,
+    PrincipalAxis,
+    Ratio,
     SiteSummary,
-    TimescaleSummary,
 )
 from aiida_limsm.markov.curves import Curves
 from aiida_limsm.report.study import AimdSummary, StageTime, Study, TemperatureResult
@@ -35,9 +39,10 @@ def estimate(method, d, error, jumps=400, reason="", bound=None):
     return DiffusionEstimate(
         method=method,
         tensor_cm2_s=tuple(map(tuple, tensor.tolist())),
+        error_cm2_s=tuple(map(tuple, (error * (1 + (3**0.5 - 1) * np.eye(3))).tolist())),
         covariance_cm4_s2=tuple(map(tuple, covariance.tolist())),
-        d_cm2_s=d,
-        d_error_cm2_s=error,
+        isotropic_cm2_s=d,
+        isotropic_error_cm2_s=error,
         resolved=not reason,
         upper_bound_cm2_s=bound,
         reason=reason,
@@ -48,11 +53,11 @@ def jump_rows(rate):
     """Nearest-neighbour jumps 8c ↔ 4b and the slower 8c → 8c of D0₃."""
     rows = []
     positions = {name: np.array(scaled) @ CELL for name, _, scaled in SITES}
-    shifts = np.array(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij")).reshape(3, -1).T @ CELL
+    images = np.array(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij")).reshape(3, -1).T
     for start in positions:
         for end in positions:
-            for shift in shifts:
-                vector = positions[end] - positions[start] + shift
+            for image in images.tolist():
+                vector = positions[end] - positions[start] + image @ CELL
                 distance = float(np.linalg.norm(vector))
                 if not 0.1 < distance < 3.2:
                     continue
@@ -60,12 +65,12 @@ def jump_rows(rate):
                 jumps = max(int(200 * k), 1)
                 rows.append(
                     JumpSummary(
-                        from_site=start, to_site=end, distance_angstrom=distance,
-                        vector_angstrom=tuple(vector), jumps=jumps, rate_per_ps=k,
-                        rate_error_per_ps=k / jumps**0.5,
+                        from_site=start, to_site=end, image=tuple(image), distance_a=distance,
+                        vector_a=tuple(vector), count=jumps, rate_per_ps=k,
+                        rate_error=k / jumps**0.5,
                     )
                 )  # fmt: skip
-    return tuple(sorted(rows, key=lambda row: -row.jumps))
+    return tuple(sorted(rows, key=lambda row: -row.count))
 
 
 def curves_for(d, seed):
@@ -87,22 +92,51 @@ def curves_for(d, seed):
 
 def analysis(temperature, d, sigma=0.8, jumps=1800, **changes):
     values = {
-        "status": Status.FINISHED, "ions": 22, "frames": 20001, "frame_interval_ps": 0.02,
+        "status": Status.FINISHED, "species": "Li", "n_ions": 22, "n_frames": 20001,
+        "frame_interval_fs": 20.0,
         "duration_ps": 400.0, "temperature_k": temperature - 1.3,
         "cell_angstrom": tuple(map(tuple, (2 * CELL).tolist())),
-        "assignment": "core, radius 0.9 Å", "pool": "translations", "lag_ps": 1.20112,
+        "sites_cell_angstrom": tuple(map(tuple, CELL.tolist())),
+        "assignment": "core, radius 0.9 Å", "pool": "translations", "lag_time_ps": 1.20112,
         "lag_reason": "D agrees with that of all longer lags",
-        "jumps": jumps, "independent_jumps": jumps // 2,
-        "markov": estimate("Markov state model", d, 0.06 * d),
-        "msd": estimate("MSD", 1.07 * d, 0.07 * d), "agreement_sigma": sigma,
+        "n_jumps": jumps, "n_independent_jumps": jumps // 2,
+        "diffusion": DiffusionEstimates(
+            markov=estimate("Markov state model", d, 0.06 * d),
+            msd=estimate("MSD", 1.07 * d, 0.07 * d),
+            uncorrelated=estimate("without correlation", 1.3 * d, 0.06 * d),
+        ),
+        "agreement_sigma": sigma,
         "sites": tuple(
-            SiteSummary(label=name, orbit=orbit, multiplicity=int(orbit[0]), scaled_position=at,
-                        occupancy=(0.95, 0.92, 0.88)[k], vibration_amplitude_angstrom=0.4,
+            SiteSummary(label=name, orbit=orbit, multiplicity=int(orbit[0]), frac=at,
+                        occupancy=(0.95, 0.92, 0.88)[k], vibration_amplitude_a=0.4,
                         stationary_probability=1 / 3)
             for k, (name, orbit, at) in enumerate(SITES)
         ),
-        "jump_table": jump_rows(0.02 * d / 1e-6),
-        "timescales": (TimescaleSummary(timescale_ps=4.2, error_ps=0.3),),
+        "jumps": jump_rows(0.02 * d / 1e-6),
+        "implied_timescales_ps": (4.2, 1.1), "implied_timescales_error_ps": (0.3, None),
+        "ck_max_deviation": 0.013, "ck_max_deviation_sigma": 1.4,
+        "correlation_factor": Ratio(value=0.77, error=0.03, resolved=True),
+        "haven_ratio": HavenRatio(
+            value=0.6, error=0.5, resolved=False, reason="its error is larger than a third",
+            charge_cm2_s=1.6 * d, charge_error_cm2_s=d, window_ps=12.5, independent_windows=32,
+            charge_tensor_cm2_s=tuple(map(tuple, (1.6 * d * np.eye(3)).tolist())),
+            charge_tensor_error_cm2_s=tuple(map(tuple, (d * np.ones((3, 3))).tolist())),
+        ),
+        "principal_axes": tuple(
+            PrincipalAxis(d_cm2_s=factor * d, error_cm2_s=0.1 * d, axis=axis, direction=name)
+            for factor, axis, name in (
+                (1.1, (1.0, 0.0, 0.0), "[1 0 0]"), (1.0, (0.0, 1.0, 0.0), "[0 1 0]"),
+                (0.9, (0.0, 0.0, 1.0), "[0 0 1]"),
+            )
+        ),
+        "dimensionality": 3,
+        "bottlenecks": (
+            Bottleneck(direction="x", percolates=True, rate_per_ps=0.02 * d / 1e-6,
+                       from_site="Li1", to_site="Li3", distance_a=A * 3**0.5 / 4),
+            Bottleneck(direction="y", percolates=True, rate_per_ps=0.01, from_site="Li1",
+                       to_site="Li2", distance_a=9.9),
+            Bottleneck(direction="z", percolates=False),
+        ),
         "framework_msd_angstrom2": 0.31, "wall_seconds": 12.0,
     }  # fmt: skip
     return AnalyseResults(**(values | changes))
@@ -137,9 +171,13 @@ def unresolved(temperature):
     made = result(temperature, 1e-8, sigma=0.3, jumps=4)
     found = made.analysis.model_copy(
         update={
-            "markov": estimate("Markov state model", 4e-8, 5e-8, **few),
-            "msd": estimate("MSD", 6e-8, 9e-8, **few),
-            "jump_table": made.analysis.jump_table[:2],
+            "diffusion": DiffusionEstimates(
+                markov=estimate("Markov state model", 4e-8, 5e-8, **few),
+                msd=estimate("MSD", 6e-8, 9e-8, **few),
+                uncorrelated=estimate("without correlation", 4e-8, 5e-8, **few),
+            ),
+            "correlation_factor": None,
+            "jumps": made.analysis.jumps[:2],
         }
     )
     return replace(made, analysis=found)

@@ -26,8 +26,10 @@ from aiida_limsm.units import BOLTZMANN_EV_PER_K
 
 
 def with_markov(result, **changes):
-    markov = result.analysis.markov.model_copy(update=changes)
-    return replace(result, analysis=result.analysis.model_copy(update={"markov": markov}))
+    found = result.analysis
+    markov = found.diffusion.markov.model_copy(update=changes)
+    diffusion = found.diffusion.model_copy(update={"markov": markov})
+    return replace(result, analysis=found.model_copy(update={"diffusion": diffusion}))
 
 
 def test_results_come_in_ascending_temperature(study):
@@ -52,13 +54,13 @@ def test_verdict_without_estimates():
 
 @pytest.mark.parametrize("error", [float("nan"), float("inf"), 0.0, -1.0])
 def test_value_without_usable_error_is_no_result(study, error):
-    broken = with_markov(study.by_temperature[1], d_error_cm2_s=error)
-    assert not is_resolved(broken.analysis.markov)
-    assert diffusion_text(broken.analysis.markov) == "not resolved: no usable error"
+    broken = with_markov(study.by_temperature[1], isotropic_error_cm2_s=error)
+    assert not is_resolved(broken.markov)
+    assert diffusion_text(broken.markov) == "not resolved: no usable error"
 
 
 def test_unresolved_value_is_never_written(study):
-    estimate = study.by_temperature[0].analysis.markov
+    estimate = study.by_temperature[0].markov
     assert diffusion_text(estimate) == "< 3.2e-07 cm²/s (95 %)"
     assert value_text(1.0, None) == "error not known"
     assert value_text(None, 1.0) == "–"
@@ -66,7 +68,11 @@ def test_unresolved_value_is_never_written(study):
 
 def test_causes_name_what_was_measured(study):
     apart = study.by_temperature[2]
-    updates = {"framework_msd_angstrom2": 3.0, "unassigned_fraction": 0.04, "independent_jumps": 50}
+    updates = {
+        "framework_msd_angstrom2": 3.0,
+        "unassigned_fraction": 0.04,
+        "n_independent_jumps": 50,
+    }
     worse = replace(apart, analysis=apart.analysis.model_copy(update=updates))
     text = " ".join(causes(worse))
     assert "mean-square displacement is the higher one" in text
@@ -78,7 +84,9 @@ def test_causes_name_what_was_measured(study):
 def test_arrhenius_recovers_a_known_line(study):
     def exact(result):
         d = 2e-3 * np.exp(-0.31 / (BOLTZMANN_EV_PER_K * result.temperature_k))
-        return with_markov(result, d_cm2_s=d, d_error_cm2_s=0.05 * d, resolved=True, reason="")
+        return with_markov(
+            result, isotropic_cm2_s=d, isotropic_error_cm2_s=0.05 * d, resolved=True, reason=""
+        )
 
     fit = fit_arrhenius(replace(study, temperatures=tuple(map(exact, study.temperatures))))
     assert fit is not None
@@ -110,8 +118,8 @@ def test_csv_has_units_in_heads_and_no_unresolved_value(study):
     ]  # fmt: skip
     assert rows[0]["d_cm2_s"] == rows[0]["d_xx_cm2_s"] == ""
     assert float(rows[0]["upper_bound_95_cm2_s"]) == pytest.approx(3.14e-7)
-    good = study.by_temperature[1].analysis.markov
-    assert float(rows[2]["d_cm2_s"]) == pytest.approx(good.d_cm2_s, rel=1e-5)
+    good = study.by_temperature[1].markov
+    assert float(rows[2]["d_cm2_s"]) == pytest.approx(good.isotropic_cm2_s, rel=1e-5)
     assert float(rows[2]["d_xx_error_cm2_s"]) == pytest.approx(
         good.covariance_cm4_s2[0][0] ** 0.5, rel=1e-5
     )

@@ -106,6 +106,20 @@ def test_numbers_carry_errors_or_bounds(text):
     assert "0.22 ± 0.03 eV" in text
 
 
+def test_what_the_jumps_amount_to_has_errors_too(text):
+    for written in (
+        "0.77 ± 0.03",  # correlation factor
+        "not resolved: its error is larger than a third (32 independent windows of 12.5 ps)",
+        "off by 0.013 at most (a probability), 1.4 of its errors",
+        "along [1 0 0]",
+        "Li1 → Li3, 2.65 Å, 0.2",  # bottleneck along x, with the error of its kind of jump
+        "about 0.01 per ps",  # along y, which the table of jumps does not hold
+        "no way through was seen",
+        "4.2 ± 0.3 ps, about 1 ps, no error bar",
+    ):
+        assert written in text, written
+
+
 def test_disagreement_is_explained(text):
     assert "2.9 σ apart, more than the error bars allow" in text
     assert "mean-square displacement is the higher one" in text

@@ -60,7 +60,7 @@ def test_from_crystal_to_diffusion_and_back(
     assert set(outputs["diffusion"]) == {"T800K", "T900K"}
     for diffusion in (*outputs["diffusion"].values(), *outputs["diffusion_msd"].values()):
         if diffusion.resolved:
-            assert diffusion.d_error_cm2_s > 0
+            assert diffusion.isotropic_error_cm2_s > 0
         else:
             assert diffusion.upper_bound_cm2_s > 0
             assert diffusion.reason
@@ -110,4 +110,4 @@ def test_from_crystal_to_diffusion_and_back(
     assert jobs
     assert all(job.base.caching.is_created_from_cache for job in jobs)
     first, second = outputs["diffusion"]["T800K"], again["diffusion"]["T800K"]
-    assert first.d_cm2_s == second.d_cm2_s
+    assert first.isotropic_cm2_s == second.isotropic_cm2_s

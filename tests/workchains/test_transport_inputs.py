@@ -98,6 +98,16 @@ def test_the_process_refuses_an_energy_zero_of_other_cutoffs(
     assert "ecutwfc is 30.0, the MD uses 12.0" in message
 
 
+def test_the_process_refuses_an_analysis_of_another_species(
+    pw_code, limsm_code, crystal, foundation
+):
+    filled = builder(pw_code, limsm_code, crystal, foundation)
+    parameters = filled.markov.analyse.parameters.get_dict()
+    filled.markov.analyse.parameters = orm.Dict({**parameters, "species": "Si"})
+    message = LithiumTransportWorkChain.spec().inputs.validate(filled._inputs(prune=True)).message
+    assert "markov: analyses Si, the MD has Li as mobile species" in message
+
+
 def test_the_process_refuses_wrong_job_fields(pw_code, limsm_code, crystal, foundation):
     filled = builder(pw_code, limsm_code, crystal, foundation)
     filled.dataset_parameters = orm.Dict({"train_fraction": 0.7, "valid_fraction": 0.1})

@@ -112,8 +112,8 @@ def draw_plateau(ax: Axes, study: Study) -> None:
         empty(ax, "no D(τ) to show: no curves stored, or no jump was seen")
         return
     # D of too few jumps is no number to show beside others; alone, it shows what there is
-    resolved = [item for item in shown if is_resolved(item[0].analysis.markov)]
-    hidden = [item[0] for item in shown if not is_resolved(item[0].analysis.markov)]
+    resolved = [item for item in shown if is_resolved(item[0].markov)]
+    hidden = [item[0] for item in shown if not is_resolved(item[0].markov)]
     if resolved:
         shown = resolved
     else:
@@ -168,7 +168,7 @@ def _mark_lag(
     ax: Axes, result: TemperatureResult, lag: FloatArray, d: FloatArray, colour: Any
 ) -> str:
     """Mark the chosen lag; return how: ``ring``, ``line`` or nothing."""
-    chosen = result.analysis.lag_ps
+    chosen = result.analysis.lag_time_ps
     if chosen is None or chosen <= 0:
         return ""
     nearest = int(np.argmin(np.abs(np.log(lag / chosen))))

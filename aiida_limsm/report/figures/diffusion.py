@@ -46,9 +46,9 @@ def draw_diffusion(ax: Axes, study: Study) -> None:
     _set_log_limits(ax, [level for result in shown for level in _levels(result)])
     handles = []
     for name, label, colour, marker, side in METHODS:
-        estimates = [getattr(result.analysis, name) for result in shown]
+        estimates = [getattr(result, name) for result in shown]
         handles += _draw_method(ax, inverse + side * 0.011 * span, estimates, label, colour, marker)
-    if any(bound_of(e) for r in shown for e in (r.analysis.markov, r.analysis.msd)):
+    if any(bound_of(e) for r in shown for e in (r.markov, r.msd)):
         handles.append(
             Line2D([], [], color=GREY, marker=r"$\downarrow$", ms=8, ls="",
                    label="not resolved: 95 % upper bound")
@@ -74,8 +74,8 @@ def _draw_method(
     if points:
         ax.errorbar(
             [at for at, _ in points],
-            [e.d_cm2_s for _, e in points],
-            yerr=[e.d_error_cm2_s for _, e in points],
+            [e.isotropic_cm2_s for _, e in points],
+            yerr=[e.isotropic_error_cm2_s for _, e in points],
             fmt=marker,
             color=colour,
             ms=5,
@@ -108,7 +108,7 @@ def _draw_fit(ax: Axes, study: Study) -> list[Line2D]:
     if fit is None:
         return []
     # only as far as it was fitted: beyond, a line suggests a knowledge that nobody has
-    fitted = [r.temperature_k for r in study.temperatures if is_resolved(r.analysis.markov)]
+    fitted = [r.temperature_k for r in study.temperatures if is_resolved(r.markov)]
     x = np.linspace(1000.0 / max(fitted), 1000.0 / min(fitted), 50)
     y = [fit.d_cm2_s(1000.0 / value) for value in x]
     energy = typeset(format_with_error(fit.energy_ev, fit.energy_error_ev, "eV"))
@@ -120,9 +120,9 @@ def _draw_fit(ax: Axes, study: Study) -> list[Line2D]:
 def _levels(result: TemperatureResult) -> list[float]:
     """Return the values of D that must be inside the picture."""
     levels = []
-    for estimate in (result.analysis.markov, result.analysis.msd):
+    for estimate in (result.markov, result.msd):
         if estimate is not None and is_resolved(estimate):
-            d, error = estimate.d_cm2_s, estimate.d_error_cm2_s
+            d, error = estimate.isotropic_cm2_s, estimate.isotropic_error_cm2_s
             # an error bar that reaches zero has no end on a log axis: let it leave the picture
             levels += [max(d - error, 0.3 * d), d + error]
         elif (bound := bound_of(estimate)) is not None:

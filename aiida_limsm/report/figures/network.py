@@ -33,6 +33,9 @@ WIDEST_POINTS = 4.0
 ROOMY_SITES = 12
 """Up to this many sites there is room for arrows and labels of full size."""
 
+LABELLED_SITES = 60
+"""Up to this many sites their labels can be read."""
+
 LEGEND_CHARACTERS = 58
 HALO = [withStroke(linewidth=2.2, foreground="white")]
 
@@ -60,7 +63,7 @@ def network_figure(study: Study, index: int | None = None) -> Figure:
 
 def most_jumps(study: Study) -> TemperatureResult:
     """Return the result that rests on most jumps: its rates are the best known."""
-    return max(study.by_temperature, key=lambda result: result.analysis.jumps)
+    return max(study.by_temperature, key=lambda result: result.analysis.n_jumps)
 
 
 def draw_network(ax: Axes, result: TemperatureResult, study: Study) -> None:
@@ -70,7 +73,7 @@ def draw_network(ax: Axes, result: TemperatureResult, study: Study) -> None:
     if not found.sites or cell is None:
         empty(ax, f"{result.temperature_k:.0f} K: the cell of the sites is not known")
         return
-    positions = np.array([site.scaled_position for site in found.sites]) @ cell
+    positions = np.array([site.frac for site in found.sites]) @ cell
     channels = find_channels(found)
     drawn = _worth_drawing(channels)
     view = _view(study, result, cell, positions)
@@ -178,7 +181,8 @@ def _arrow(
         return
     width = max(WIDEST_POINTS * strength * scale, 0.35)
     style: Any = f"{head},head_length={0.28 + 0.06 * width},head_width={0.14 + 0.03 * width}"
-    ax.add_patch(
+    # not add_patch: it would trace every arrow for the limits, which the sites set already
+    ax.add_artist(
         FancyArrowPatch(
             (float(start[0]), float(start[1])),
             (float(stop[0]), float(stop[1])),
@@ -207,6 +211,8 @@ def _draw_sites(
         points[:, 0], points[:, 1], s=areas, c=[colours[site.orbit] for site in found.sites],
         edgecolor="white", lw=0.8, zorder=3,
     )  # fmt: skip
+    if len(found.sites) > LABELLED_SITES:
+        return
     size = float(np.clip(9.0 * (ROOMY_SITES / len(found.sites)) ** 0.3, 5.0, 9.0))
     for site, point, area, side in zip(found.sites, points, areas, sides, strict=True):
         # labels are wider than high: sideways they need more room
@@ -266,6 +272,6 @@ def _finish(
 
 
 def _fastest(found: AnalyseResults) -> str:
-    row = max(found.jump_table, key=lambda row: row.rate_per_ps)
-    rate = typeset(value_text(row.rate_per_ps, row.rate_error_per_ps, "/ps"))
+    row = max(found.jumps, key=lambda row: row.rate_per_ps)
+    rate = typeset(value_text(row.rate_per_ps, row.rate_error, "/ps"))
     return f"fastest {row.from_site} → {row.to_site}, {rate}"

@@ -16,14 +16,12 @@ __all__ = ["Channel", "View", "best_view", "find_channels", "site_cell"]
 
 FloatArray = npt.NDArray[np.float64]
 
-MAX_REPEATS = 12
-INTEGER_TOLERANCE = 0.02
-ION_TOLERANCE = 0.05
 TILTS = ((0.0, 0.0), (0.16, 0.09), (0.30, 0.13), (0.13, 0.30), (0.42, 0.24))
 DIRECTIONS = 120
 ODD_VIEW_FACTOR = 1.15
 MIDDLE_WEIGHT = 0.6
 OVERLAP_ANGSTROM = 0.5
+MOST_POINTS = 100
 
 
 @dataclass(frozen=True)
@@ -54,60 +52,22 @@ class View:
 
 
 def site_cell(result: TemperatureResult) -> FloatArray | None:
-    """Return the cell the sites are given in, rows, Å; None where it is not known.
-
-    Where the lattice is not at hand, the MD cell is divided along each of its vectors by the
-    smallest whole number with which all jump vectors join sites. For a supercell that is no plain
-    multiple along its axes this can fail, or succeed by chance: the number of ions tells.
-    """
+    """Return the cell the sites are given in, rows, Å; None where it is not known."""
     if result.lattice is not None:
         return np.asarray(result.lattice.cell, dtype=np.float64)
-    found = result.analysis
-    if found.cell_angstrom is None:
-        return None
-    cell = np.array(found.cell_angstrom, dtype=np.float64)
-    if abs(np.linalg.det(cell)) < 1e-6:
-        return None
-    if not found.jump_table:
-        return cell
-    steps, offsets = _steps_in_cell(found, cell)
-    repeats = np.ones(3)
-    for axis in range(3):
-        for number in range(1, MAX_REPEATS + 1):
-            rest = number * steps[:, axis] - offsets[:, axis]
-            if np.abs(rest - np.rint(rest)).max() < INTEGER_TOLERANCE:
-                repeats[axis] = number
-                break
-        else:
-            return None
-    return np.asarray(cell / repeats[:, None]) if _ions_fit(found, repeats) else None
-
-
-def _ions_fit(found: AnalyseResults, repeats: FloatArray) -> bool:
-    """Tell whether the occupancies of all cells add up to the ions of one or more runs."""
-    per_run = sum(site.occupancy for site in found.sites) * float(repeats.prod())
-    runs = found.ions / per_run if per_run > 0 else 0.0
-    return round(runs) >= 1 and abs(runs - round(runs)) < ION_TOLERANCE * runs
-
-
-def _steps_in_cell(found: AnalyseResults, cell: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return jump vectors in MD cell vectors, and the fractional site differences they must fit."""
-    scaled = {site.label: np.array(site.scaled_position) for site in found.sites}
-    rows = [row for row in found.jump_table if row.from_site in scaled and row.to_site in scaled]
-    steps = np.array([row.vector_angstrom for row in rows]).reshape(-1, 3) @ np.linalg.inv(cell)
-    offsets = [scaled[row.to_site] - scaled[row.from_site] for row in rows]
-    return steps, np.array(offsets).reshape(-1, 3)
+    cell = result.analysis.sites_cell_angstrom
+    return None if cell is None else np.array(cell, dtype=np.float64)
 
 
 def find_channels(found: AnalyseResults) -> list[Channel]:
     """Join every jump with its way back, strongest first."""
     index = {site.label: number for number, site in enumerate(found.sites)}
     rates: dict[tuple[int, int, tuple[float, ...]], list[float]] = {}
-    for row in found.jump_table:
+    for row in found.jumps:
         if row.from_site not in index or row.to_site not in index or row.rate_per_ps <= 0:
             continue
         start, end = index[row.from_site], index[row.to_site]
-        vector = np.array(row.vector_angstrom)
+        vector = np.array(row.vector_a)
         here = (start, end, _rounded(vector))
         back = (end, start, _rounded(-vector))
         if here <= back:
@@ -143,6 +103,7 @@ def best_view(cell: FloatArray, positions: FloatArray, channels: list[Channel]) 
     vectors = np.array([c.vector for c in channels]).reshape(-1, 3)
     spots = _unique(np.vstack([positions, begins + vectors]))
     middles = _unique(begins + 0.5 * vectors)
+    spots, middles = _thinned(spots), _thinned(middles)
     points = np.vstack([spots, middles])
     weights = np.concatenate([np.ones(len(spots)), np.full(len(middles), MIDDLE_WEIGHT)])
     best: tuple[float, View] | None = None
@@ -187,6 +148,11 @@ def _overlap(points: FloatArray, weights: FloatArray) -> float:
     square = ((points[:, None] - points[None]) ** 2).sum(-1)
     near = np.exp(-square / (2 * OVERLAP_ANGSTROM**2)) * weights[:, None] * weights[None]
     return float(near.sum() - (weights**2).sum())
+
+
+def _thinned(points: FloatArray) -> FloatArray:
+    """Return few enough points, evenly chosen, for overlaps to be counted pair by pair."""
+    return points[:: max(1, -(-len(points) // MOST_POINTS))]
 
 
 def _unique(points: FloatArray) -> FloatArray:
