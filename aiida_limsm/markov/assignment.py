@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from .arrays import FloatArray, IntArray
 from .kernels import advance
-from .neighbours import cell_heights, neighbour_list
+from .neighbours import cell_heights, neighbour_list, undisturbed_reach
 from .paths import SitePaths
 from .sites import SiteLattice
 
@@ -88,6 +88,7 @@ class SiteAssigner:
                 else np.full(lattice.n_sites, core_radius)
             )
         self.neighbours = neighbours
+        self._reach = undisturbed_reach(neighbours, self.core_radii)
         self.n_frames = 0
         self._unsettled = 0
         self._n_ions = n_ions
@@ -126,7 +127,7 @@ class SiteAssigner:
             np.ascontiguousarray(self.lattice.positions), cell,
             np.ascontiguousarray(np.linalg.inv(cell)), cell_heights(cell),
             neighbours.cutoff, neighbours.first, neighbours.site, neighbours.image,
-            neighbours.vector, neighbours.distance, neighbours.nearest,
+            neighbours.vector, neighbours.distance, self._reach,
             self._site, self._image, self._anchor, self._limit2, self._settled,
             self._first_site, self._first_image, self.moments,
             self._patience, self._outside_since, self._lost, frames, ions, sites, images,

@@ -54,7 +54,7 @@ def _nearest_anywhere(x, positions, cell, inverse, heights, image):  # type: ign
 @njit(cache=True, nogil=True)
 def advance(  # type: ignore[no-untyped-def]
     x, first_frame, core, cores, positions, cell, inverse, heights,
-    cutoff, nb_first, nb_site, nb_image, nb_vector, nb_distance, nearest,
+    cutoff, nb_first, nb_site, nb_image, nb_vector, nb_distance, reach,
     site, image, anchor, limit2, settled, first_site, first_image, moments,
     patience, outside_since, lost, ev_frame, ev_ion, ev_site, ev_image,
 ):  # fmt: skip
@@ -67,11 +67,10 @@ def advance(  # type: ignore[no-untyped-def]
     of every core for more than ``patience`` frames adds the frames of that excursion to ``lost``;
     ``outside_since`` is the frame it left a core, −1 inside.
 
-    Nearest rule: an ion closer to its site than half the distance to the nearest other site is
-    nearest to its own. Core rule: it can be inside another core only when farther from its own
-    site than (nearest other site − largest core). Otherwise a site j nearer than the best so far
-    has |r_j − r_s| < |x − r_s| + best (triangle), so the sorted list is walked to that length,
-    and where the list is too short the whole lattice is searched.
+    ``reach`` (n_sites,) is how near to a site no other one can take the ion, see
+    :func:`.neighbours.undisturbed_reach`. Farther out a site j nearer than the best so far has
+    |r_j − r_s| < |x − r_s| + best (triangle), so the sorted list is walked to that length, and
+    where the list is too short the whole lattice is searched.
     """
     events = 0
     unsettled = 0
@@ -141,8 +140,7 @@ def advance(  # type: ignore[no-untyped-def]
                             found[0] * cell[0, a] + found[1] * cell[1, a] + found[2] * cell[2, a]
                         )
                     if settled[ion] == 1:
-                        reach = 0.5 * nearest[new] if core <= 0.0 else nearest[new] - core
-                        limit2[ion] = reach * reach
+                        limit2[ion] = reach[new] * reach[new]
                     ux = x[frame, ion, 0] - anchor[ion, 0]
                     uy = x[frame, ion, 1] - anchor[ion, 1]
                     uz = x[frame, ion, 2] - anchor[ion, 2]

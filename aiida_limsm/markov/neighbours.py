@@ -9,7 +9,13 @@ from scipy.spatial import cKDTree
 
 from .arrays import FloatArray, IntArray
 
-__all__ = ["NeighbourList", "cell_heights", "nearest_distances", "neighbour_list"]
+__all__ = [
+    "NeighbourList",
+    "cell_heights",
+    "nearest_distances",
+    "neighbour_list",
+    "undisturbed_reach",
+]
 
 
 def cell_heights(cell: FloatArray) -> FloatArray:
@@ -88,3 +94,17 @@ def neighbour_list(cell: FloatArray, positions: FloatArray, reach: float = 2.5) 
         distance=np.ascontiguousarray(distance[order]),
         nearest=nearest,
     )
+
+
+def undisturbed_reach(neighbours: NeighbourList, cores: FloatArray | None = None) -> FloatArray:
+    """Return how far from each site an ion may be without another site taking it, Å.
+
+    By nearest site that is half the distance to the nearest other one. With ``cores``, radii
+    (n_sites,) Å, an ion is in the core of site j only at |r_j − r_s| − core_j or more from site s.
+    """
+    if cores is None:
+        return 0.5 * neighbours.nearest
+    gap = neighbours.distance - cores[neighbours.site]
+    beyond = neighbours.cutoff - float(cores.max())
+    # every site has a neighbour in the list: the cutoff exceeds all nearest distances
+    return np.minimum(np.minimum.reduceat(gap, neighbours.first[:-1]), beyond)

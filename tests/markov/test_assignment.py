@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiida_limsm.markov.assignment import SiteAssigner, default_core_radius
+from aiida_limsm.markov.assignment import SiteAssigner, default_core_radii
 from aiida_limsm.markov.paths import jump_table, unseen_share
 
 
@@ -75,7 +75,7 @@ def test_core_rule_equals_brute_force(toolbox, seed, sites, jump):
         history = []
         for frame in range(60):
             site, image, distance = brute_nearest(lattice, x[frame, ion])
-            inside = distance <= assigner.core_radius
+            inside = distance <= assigner.core_radii[site]
             history.append((site, *image) if inside else (history[-1] if history else None))
         first = next((h for h in history if h is not None), None)
         unassigned += sum(h is None for h in history)
@@ -85,6 +85,18 @@ def test_core_rule_equals_brute_force(toolbox, seed, sites, jump):
         np.testing.assert_array_equal(got_sites[ion], wanted[:, 0])
         np.testing.assert_array_equal(got_images[ion], wanted[:, 1:])
     assert assigner.unassigned_fraction == pytest.approx(unassigned / 120)
+
+
+def test_sites_much_closer_than_others_are_told_apart(toolbox):
+    """The pair's own small cores count, not the large one of the site far away."""
+    lattice = toolbox.lattice(6.0 * np.eye(3), [[0, 0, 0], [0.15, 0, 0], [3, 3, 3]])
+    random = np.random.default_rng(3)
+    x = np.zeros((400, 1, 3))
+    x[:, 0, 0] = np.where(random.uniform(size=400) < 0.5, 0.0, 0.15)
+    assigner = SiteAssigner(lattice, 1, "core")
+    assigner.add(x)
+    sites, _ = dense(assigner.finish())
+    np.testing.assert_array_equal(sites[0], (x[:, 0, 0] > 0.1).astype(int))
 
 
 def test_chunks_do_not_matter(toolbox):
@@ -116,8 +128,9 @@ def test_vibration_amplitude_is_recovered(toolbox):
 
 def test_core_radius_default_and_limit(toolbox):
     lattice = toolbox.lattice(2.0 * np.eye(3), [[0, 0, 0]])
-    assert default_core_radius(np.array([2.65])) == 0.7
-    assert SiteAssigner(lattice, 1).core_radius == pytest.approx(0.6)
+    np.testing.assert_allclose(default_core_radii(np.array([2.65, 1.0])), [0.7, 0.3])
+    np.testing.assert_allclose(SiteAssigner(lattice, 1).core_radii, [0.6])
+    assert SiteAssigner(lattice, 1, "nearest").core_radii is None
     with pytest.raises(ValueError, match="half the smallest distance"):
         SiteAssigner(lattice, 1, "core", 1.0)
 
