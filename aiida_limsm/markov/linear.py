@@ -195,7 +195,8 @@ class ChannelGraph:
         if correlated:
             chi = self.correctors(flux)
             jumps = jumps + chi[self._to] - chi[self._from]
-        return np.asarray((jumps * flux[:, None]).T @ jumps / 2)
+        tensor = (jumps * flux[:, None]).T @ jumps / 2
+        return np.asarray(tensor + tensor.T) / 2  # to the last digit
 
     def tensors(self, flux: FloatArray, drift: FloatArray, second: FloatArray) -> FloatArray:
         """Return the same for a stack of fluxes, of whose jumps only moments are known.

@@ -99,10 +99,7 @@ def triclinic_network(
     while True:
         cell = np.diag(random.uniform(4.5, 6.5, 3)) + 0.8 * random.normal(size=(3, 3))
         positions = random.uniform(size=(n_sites, 3)) @ cell
-        if (
-            np.linalg.det(cell) < 26.0 * n_sites
-            or nearest_distances(cell, positions).min() < 2.3
-        ):
+        if np.linalg.det(cell) < 26.0 * n_sites or nearest_distances(cell, positions).min() < 2.3:
             continue
         lattice = site_lattice(cell, positions, [_largest_hole(cell, positions, random)])
         energies = energy_spread_kt * random.normal(size=n_sites)
@@ -115,12 +112,12 @@ def triclinic_network(
 
 
 def orthorhombic_network(
-    seed: int, anisotropy_kt: float = 1.5, jump_rate_per_ps: float = 1.0
+    seed: int, anisotropy_kt: float = 2.0, jump_rate_per_ps: float = 1.0
 ) -> HoppingNetwork:
     """Make a body-centred-like orthorhombic crystal that conducts best along x, worst along z.
 
-    Two sites of unequal energy; jumps along x are e^``anisotropy_kt`` times more frequent than
-    the body-diagonal ones, those along z as many times rarer.
+    Two sites of unequal energy; jumps along x and y, and between the sites. Each rate has a factor
+    e^(``anisotropy_kt`` × (cos x − cos z)), by the angles of the jump to the axes x and z.
     """
     cell = np.diag([2.9, 4.1, 5.3])
     lattice = site_lattice(
@@ -128,10 +125,10 @@ def orthorhombic_network(
     )
     random = np.random.default_rng(seed)
     energies = np.append(0.0, random.uniform(0.5, 1.5))
-    network = reversible_network(lattice, 5.4, energies, 1.0)
-    along = np.abs(network.jump_vectors) @ np.diag([1.0, 0.0, -1.0])
-    length = np.linalg.norm(network.jump_vectors, axis=1)
-    rate = network.rate_per_ps * np.exp(anisotropy_kt * along.sum(axis=1) / length)
+    network = reversible_network(lattice, 4.2, energies, 1.0)
+    vectors = network.jump_vectors
+    cosines = np.abs(vectors) / np.linalg.norm(vectors, axis=1)[:, None]
+    rate = network.rate_per_ps * np.exp(anisotropy_kt * (cosines[:, 0] - cosines[:, 2]))
     return HoppingNetwork(
         lattice, network.from_site, network.to_site, network.image, rate
     ).with_jump_rate(jump_rate_per_ps)

@@ -42,10 +42,10 @@ def generator_form(network):
 
 
 def trajectory(network, **changes):
-    settings = dict(
-        network=network, n_ions=5, n_frames=300, frame_interval_ps=0.05, supercell=TWICE, seed=3
+    default = HoppingTrajectory(
+        network, n_ions=5, n_frames=300, frame_interval_ps=0.05, supercell=TWICE, seed=3
     )
-    return HoppingTrajectory(**(settings | changes))
+    return replace(default, **changes)
 
 
 def whole(source, block=97):
