@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..trajectory.formats import convert_to_h5md, is_h5md
+from ..trajectory.formats import convert_to_h5md, is_h5md, refuse_changing_cell
 from ..trajectory.h5md import Trajectory
+from ..trajectory.layout import CELL_TOLERANCE
 from .inputs import AnalyseInput
 
 __all__ = ["first_frame", "open_trajectories"]
-
-CELL_TOLERANCE = 1e-4
 
 
 def open_trajectories(
@@ -55,6 +54,7 @@ def open_trajectories(
             path = target
         opened.append(stack.enter_context(Trajectory(path, interval, numbers)))
         warnings += opened[-1].warnings
+        refuse_changing_cell(opened[-1])
     for other in opened[1:]:
         _check_alike(opened[0], other)
     return opened, warnings

@@ -105,7 +105,10 @@ class ConstantColumn:
         )
         if unit:
             dataset.attrs["unit"] = unit
-        return cls(dataset, row)
+        dataset.attrs["constant"] = True
+        column = cls(dataset, row)
+        column.grow(1)  # now, at the start of the file, so that a copy that was cut short has it
+        return column
 
     def grow(self, rows: int) -> None:
         """Make the dataset ``rows`` long."""

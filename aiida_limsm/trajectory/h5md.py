@@ -1,21 +1,7 @@
-"""H5MD files of one system: layout, and reading them in chunks.
-
-Layout (H5MD 1.1, de Buyl, Colberg & Höfling, Comput. Phys. Commun. 185, 1546 (2014))::
-
-    /h5md                                    version, author, creator
-    /particles/all/species                   atomic numbers (n_atoms,)
-    /particles/all/position/{value,step,time}  unwrapped, Å, float32; time in ps
-    /particles/all/box/edges                 rows are the cell vectors, Å
-    /observables/{temperature,potential_energy}/{value,step,time}   K, eV
-
-``time`` counts from the first frame. Files hold no dates: the same frames give the same bytes.
-"""
+"""Read H5MD trajectories in chunks, our own and those of other programs."""
 
 from __future__ import annotations
 
-import errno
-import os
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -25,141 +11,51 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from ..markov.arrays import FloatArray, IntArray
+from .layout import SCAN_ROWS, read_layout
+from .salvage import open_cut_short
+from .writer import H5mdFile
+
 if TYPE_CHECKING:
     from ase import Atoms
 
-from ..markov.arrays import FloatArray, IntArray
-
 __all__ = ["H5mdFile", "Trajectory"]
 
+FEWEST_ROWS = 16
+"""Blocks are cut at chunks of the file where those hold at most so many times this many frames."""
 
-CREATOR = "aiida-limsm"
-CHUNK_BYTES = 1 << 19
 
+class Trajectory:
+    """An H5MD trajectory, open for reading; use as a context manager.
 
-class H5mdFile:
-    """A file being written, frames appended; made whole by :meth:`close`.
+    Positions are given as the file has them, unwrapped where it counts images. A file that was cut
+    short, or whose program was killed, is read as far as it is whole; ``warnings`` says so.
 
     Parameters
     ----------
     path
-        Where; overwritten.
+        The file.
+    frame_interval_ps
+        Time between frames where the file has none, or to overrule it.
+    numbers
+        Atomic numbers (n_atoms,) where the file has none, or to overrule them.
+
+    Attributes
+    ----------
     numbers
         Atomic numbers, (n_atoms,).
     cell
-        Rows are the cell vectors, Å.
+        Of the first frame, rows are vectors, Å; ``cell_changes_at`` is the first frame that has
+        another one, or None.
     frame_interval_ps
         Time between frames.
-    first_frame
-        Number of the first frame in the whole trajectory.
-    observables
-        Whether temperature and potential energy are kept.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        numbers: npt.ArrayLike,
-        cell: npt.ArrayLike,
-        frame_interval_ps: float,
-        first_frame: int = 0,
-        observables: bool = True,
-    ) -> None:
-        species = np.asarray(numbers, dtype=np.int32)
-        self._interval = frame_interval_ps
-        self._first_frame = first_frame
-        self._frames = 0
-        self._file = h5py.File(path, "w")
-        header = self._file.create_group("h5md")
-        header.attrs["version"] = np.array([1, 1], dtype=np.int32)
-        header.create_group("author").attrs["name"] = CREATOR
-        creator = header.create_group("creator")
-        creator.attrs["name"] = CREATOR
-        creator.attrs["version"] = "1"
-        particles = self._file.create_group("particles/all")
-        particles.create_dataset("species", data=species)
-        box = particles.create_group("box")
-        box.attrs["dimension"] = 3
-        box.attrs["boundary"] = ["periodic"] * 3
-        edges = box.create_dataset("edges", data=np.asarray(cell, dtype=np.float64))
-        edges.attrs["unit"] = "Angstrom"
-        position = particles.create_group("position")
-        position.attrs["frame_interval_ps"] = frame_interval_ps
-        rows = max(1, min(64, CHUNK_BYTES // (12 * len(species))))
-        self._value = position.create_dataset(
-            "value",
-            shape=(0, len(species), 3),
-            maxshape=(None, len(species), 3),
-            dtype=np.float32,
-            chunks=(rows, len(species), 3),
-            compression="gzip",
-            compression_opts=1,
-            shuffle=True,
-        )
-        self._value.attrs["unit"] = "Angstrom"
-        self._step = self._series(position, "step", np.int64)
-        self._time = self._series(position, "time", np.float64)
-        self._time.attrs["unit"] = "ps"
-        self._observables: list[Any] = []
-        if observables:
-            for name, unit in (("temperature", "K"), ("potential_energy", "eV")):
-                group = self._file.create_group(f"observables/{name}")
-                series = self._series(group, "value", np.float64)
-                series.attrs["unit"] = unit
-                group["step"] = self._step
-                group["time"] = self._time
-                self._observables.append(series)
-
-    @staticmethod
-    def _series(group: Any, name: str, kind: type) -> Any:
-        return group.create_dataset(
-            name, shape=(0,), maxshape=(None,), dtype=kind, chunks=(1024,),
-            compression="gzip", compression_opts=1, shuffle=True,
-        )  # fmt: skip
-
-    def append(
-        self,
-        positions: npt.ArrayLike,
-        steps: npt.ArrayLike,
-        temperatures: npt.ArrayLike | None = None,
-        energies: npt.ArrayLike | None = None,
-    ) -> None:
-        """Append frames: positions (n, n_atoms, 3) and series (n,)."""
-        value = np.asarray(positions, dtype=np.float32)
-        old, new = self._frames, self._frames + len(value)
-        for dataset in (self._value, self._step, self._time, *self._observables):
-            dataset.resize(new, axis=0)
-        self._value[old:new] = value
-        self._step[old:new] = np.asarray(steps, dtype=np.int64)
-        self._time[old:new] = (self._first_frame + np.arange(old, new)) * self._interval
-        for dataset, series in zip(self._observables, (temperatures, energies), strict=False):
-            dataset[old:new] = np.asarray(series, dtype=np.float64)
-        self._frames = new
-
-    def close(self, sync: bool = True) -> None:
-        """Close the file and wait until it is on the disk."""
-        name = self._file.filename
-        try:
-            self._file.close()
-        except RuntimeError as error:  # how h5py reports a failed write while closing
-            found = re.search(r"errno = (\d+)", str(error))
-            number = int(found.group(1)) if found else errno.EIO
-            raise OSError(number, os.strerror(number), name) from error
-        if sync:
-            handle = os.open(name, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-
-
-class Trajectory:
-    """Reads an H5MD trajectory of ours; use as a context manager.
+    warnings
+        What was odd, one line each.
 
     Raises
     ------
     ValueError
-        The file is missing, cut short or none of ours.
+        One line: the file is missing, is no H5MD, or lacks something.
     """
 
     def __init__(
@@ -169,39 +65,29 @@ class Trajectory:
         numbers: IntArray | None = None,
     ) -> None:
         self.path = Path(path)
-        self.warnings: tuple[str, ...] = ()
-        if not self.path.is_file():
-            raise ValueError(f"{self.path} does not exist")
+        self._file, size, remark = _open(self.path)
+        name = self.path.name
         try:
-            self._file = h5py.File(self.path, "r")
-        except OSError as error:
-            raise ValueError(
-                f"{self.path} is no HDF5 file, or was cut short while being written"
-            ) from error
-        try:
-            creator = self._file["h5md/creator"].attrs["name"]
-            if creator != CREATOR:
-                raise ValueError(
-                    f"{self.path} was written by {creator}: convert it with `limsm convert`"
-                )
-            particles = self._file["particles/all"]
-            position = particles["position"]
-            self._value = position["value"]
-            self.frame_interval_ps = float(position.attrs["frame_interval_ps"])
-            self.numbers: IntArray = particles["species"][()].astype(np.int64)
-            self.cell: FloatArray = particles["box/edges"][()]
-            self.steps: IntArray = position["step"][()]
-            self.times_ps: FloatArray = position["time"][()]
-            lengths = {len(self._value), len(self.steps), len(self.times_ps)}
-        except (KeyError, OSError, AttributeError) as error:
+            layout = read_layout(self._file, name, frame_interval_ps, numbers, size)
+        except (KeyError, OSError, AttributeError, TypeError, RuntimeError) as error:
             self._file.close()
-            raise ValueError(f"{self.path} is no H5MD trajectory of aiida-limsm") from error
+            raise ValueError(
+                f"{name} is no H5MD trajectory, or too much of it is lost: {error}"
+            ) from error
         except ValueError:
             self._file.close()
             raise
-        if len(lengths) != 1 or self._value.shape[1:] != (len(self.numbers), 3):
-            self._file.close()
-            raise ValueError(f"{self.path}: positions, steps and times differ in length")
+        self._layout = layout
+        self.n_frames: int = layout.n_frames
+        self.numbers: IntArray = layout.numbers
+        self.cell: FloatArray = layout.cell
+        self.cell_changes_at: int | None = layout.cell_changes_at
+        self.frame_interval_ps: float = layout.interval_ps
+        if size is not None:
+            remark += f" {self.n_frames} of its {len(layout.position)} frames are whole and used"
+        elif remark:
+            remark += f" the {self.n_frames} frames written so far are used"
+        self.warnings: tuple[str, ...] = (*([remark] if remark else []), *layout.remarks)
 
     def __enter__(self) -> Trajectory:
         return self
@@ -219,11 +105,6 @@ class Trajectory:
         self._file.close()
 
     @property
-    def n_frames(self) -> int:
-        """Number of frames."""
-        return len(self.steps)
-
-    @property
     def n_atoms(self) -> int:
         """Number of atoms."""
         return len(self.numbers)
@@ -236,6 +117,20 @@ class Trajectory:
         return [chemical_symbols[number] for number in self.numbers]
 
     @property
+    def steps(self) -> IntArray:
+        """MD step of every frame, (n_frames,); their numbers where the file has no steps."""
+        if self._layout.steps is None:
+            return np.arange(self.n_frames)
+        return np.asarray(self._layout.steps[: self.n_frames], dtype=np.int64)
+
+    @property
+    def times_ps(self) -> FloatArray:
+        """Time of every frame, (n_frames,), ps; from zero where the file has no times."""
+        if self._layout.times is None:
+            return np.arange(self.n_frames) * self.frame_interval_ps
+        return np.asarray(self._layout.times[: self.n_frames] * self._layout.time_scale)
+
+    @property
     def temperature_k(self) -> FloatArray | None:
         """Temperature of every frame, K; None where it was not written."""
         return self._observable("temperature")
@@ -245,22 +140,67 @@ class Trajectory:
         """Potential energy of every frame, eV; None where it was not written."""
         return self._observable("potential_energy")
 
+    def mean_temperature_k(self, start: int = 0) -> float | None:
+        """Return the mean temperature from frame ``start`` on; None where it was not written."""
+        series = self._file.get("observables/temperature/value")
+        if series is None or series.ndim != 1 or len(series) < self.n_frames:
+            return None
+        total, number = 0.0, 0
+        for begin in range(start, self.n_frames, SCAN_ROWS):
+            part = series[begin : min(begin + SCAN_ROWS, self.n_frames)]
+            part = part[np.isfinite(part)]
+            total, number = total + float(part.sum()), number + len(part)
+        return total / number if number else None
+
     def _observable(self, name: str) -> FloatArray | None:
         series = self._file.get(f"observables/{name}/value")
-        return None if series is None else np.asarray(series[()], dtype=np.float64)
+        if series is None:
+            return None
+        return np.asarray(series[: self.n_frames], dtype=np.float64)
 
     def iter_blocks(
         self, memory_mb: float = 4.0, start: int = 0, stop: int | None = None
     ) -> Iterator[npt.NDArray[np.float32]]:
-        """Yield consecutive blocks of positions of all atoms, (n, n_atoms, 3), Å, float32."""
-        rows = self._value.chunks[0] if self._value.chunks else 1
-        step = max(rows, int(memory_mb * 1e6 / (12 * self.n_atoms)) // rows * rows)
+        """Yield consecutive blocks of positions of all atoms, (n, n_atoms, 3), Å, float32.
+
+        Parameters
+        ----------
+        memory_mb
+            Size of a block; a frame is the least.
+        start, stop
+            First frame, and the one after the last.
+
+        Raises
+        ------
+        ValueError
+            The file cannot be read any further.
+        """
+        step = max(1, int(memory_mb * 1e6 / (12 * self.n_atoms)))
+        chunks = self._layout.position.chunks
+        rows = chunks[0] if chunks else 1
+        # blocks end where a chunk of the file ends, so that none is read twice
+        step = max(rows, step - step % rows) if rows <= FEWEST_ROWS * step else step
         end = self.n_frames if stop is None else min(stop, self.n_frames)
         begin = start
         while begin < end:
-            after = min(end, begin + step - begin % rows)
-            yield self._value[begin:after]
+            after = min(end, begin + step - (begin % rows if rows <= step else 0))
+            yield self._read(begin, after)
             begin = after
+
+    def _read(self, begin: int, after: int) -> npt.NDArray[np.float32]:
+        layout = self._layout
+        try:
+            block = layout.position[begin:after]
+            if layout.image is not None:
+                turns = layout.image[begin:after].astype(np.float64)
+                block = block * layout.scale + turns @ self.cell
+            elif layout.scale != 1.0:
+                block = block * layout.scale
+        except (OSError, RuntimeError) as error:
+            raise ValueError(
+                f"{self.path.name}: frame {begin} and on cannot be read: {error}"
+            ) from error
+        return np.asarray(block, dtype=np.float32)
 
     def iter_positions(
         self,
@@ -269,7 +209,7 @@ class Trajectory:
         start: int = 0,
         stop: int | None = None,
     ) -> Iterator[FloatArray]:
-        """Yield consecutive blocks of unwrapped positions, (n, n_chosen, 3), Å, float64.
+        """Yield consecutive blocks of positions, (n, n_chosen, 3), Å, float64.
 
         Parameters
         ----------
@@ -282,28 +222,40 @@ class Trajectory:
         """
         chosen = None if indices is None else np.asarray(indices, dtype=np.int64)
         width = self.n_atoms if chosen is None else len(chosen)
-        bytes_per_frame = self.n_atoms * 12 + width * 24
-        rows = self._value.chunks[0] if self._value.chunks else 1
-        step = max(1, int(memory_mb * 1e6 / bytes_per_frame))
-        step = max(rows, step - step % rows)
-        end = self.n_frames if stop is None else min(stop, self.n_frames)
-        begin = start
-        while begin < end:
-            # blocks end where a compressed chunk ends, so that none is unpacked twice
-            after = min(end, begin + step - begin % rows)
-            try:
-                block = self._value[begin:after]
-            except OSError as error:
-                raise ValueError(f"{self.path}: frame {begin} and on cannot be read") from error
+        share = 12 * self.n_atoms / (12 * self.n_atoms + 24 * width)
+        for block in self.iter_blocks(memory_mb * share, start, stop):
             yield (block if chosen is None else block[:, chosen]).astype(np.float64)
-            begin = after
 
     def frame(self, index: int) -> FloatArray:
         """Return the positions of one frame, (n_atoms, 3), Å; negative counts from the end."""
-        return np.asarray(self._value[range(self.n_frames)[index]], dtype=np.float64)
+        number = range(self.n_frames)[index]
+        return np.asarray(self._read(number, number + 1)[0], dtype=np.float64)
 
     def to_ase(self, index: int) -> Atoms:
-        """Return one frame as an ASE structure (unwrapped positions)."""
+        """Return one frame as an ASE structure (in the cell of the first)."""
         from ase import Atoms
 
         return Atoms(numbers=self.numbers, positions=self.frame(index), cell=self.cell, pbc=True)
+
+
+def _open(path: Path) -> tuple[Any, int | None, str]:
+    """Return the open file, its real size if it was cut short, and a remark on its state."""
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist")
+    try:
+        return h5py.File(path, "r"), None, ""
+    except OSError as error:
+        first = error
+    try:  # flagged as being written: its writer is at work, or was killed
+        return (
+            h5py.File(path, "r", swmr=True),
+            None,
+            f"{path.name} was not closed (its program runs, or was killed):",
+        )
+    except (OSError, ValueError):
+        pass
+    try:
+        file = open_cut_short(path)
+    except (OSError, RuntimeError, ValueError):
+        raise ValueError(f"{path.name} is no HDF5 file, or damaged: {first}") from first
+    return file, path.stat().st_size, f"{path.name} was cut short:"

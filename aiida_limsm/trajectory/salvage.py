@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +107,11 @@ def whole_rows(dataset: h5py.Dataset, size: int) -> int:
         return max(0, min(rows, (size - offset) // max(one, 1)))
     step = dataset.chunks[0]
     corners = [range(0, n, c) for n, c in zip(dataset.shape[1:], dataset.chunks[1:], strict=True)]
-    grid = np.stack(np.meshgrid(*corners, indexing="ij"), axis=-1).reshape(-1, len(corners))
+    grid: list[tuple[int, ...]] = list(product(*corners))
     for begin in range(0, rows, step):
         for corner in grid:
             try:
-                info = dataset.id.get_chunk_info_by_coord((begin, *(int(c) for c in corner)))
+                info = dataset.id.get_chunk_info_by_coord((begin, *corner))
             except (RuntimeError, ValueError, OSError):
                 return begin
             if info.byte_offset is None or info.byte_offset + info.size > size:

@@ -7,7 +7,6 @@ renamed: what carries the name ``segment-…h5`` is complete.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +14,9 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
-from .h5md import H5mdFile, Trajectory
+from ..files import sha256_of
+from .h5md import Trajectory
+from .writer import H5mdFile
 
 __all__ = ["SegmentWriter", "join_segments", "truncate_segments"]
 
@@ -179,15 +180,12 @@ def join_segments(folder: Path, target: Path) -> str:
     temporary = target.with_name(target.name + ".tmp")
     try:
         _copy(segments, temporary)
-        digest = hashlib.sha256()
-        with temporary.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+        digest = sha256_of(temporary)
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    return digest.hexdigest()
+    return digest
 
 
 def _copy(segments: list[_Segment], target: Path, frames: int | None = None) -> None:
@@ -222,7 +220,7 @@ def _copy(segments: list[_Segment], target: Path, frames: int | None = None) -> 
                 stop = part.n_frames if frames is None else frames
                 temperature, energy = part.temperature_k, part.potential_energy
                 done = 0
-                for block in part.iter_positions(memory_mb=64, stop=stop):
+                for block in part.iter_blocks(memory_mb=16, stop=stop):
                     rows = slice(done, done + len(block))
                     file.append(
                         block,

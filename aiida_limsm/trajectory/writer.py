@@ -6,15 +6,18 @@ Layout (H5MD 1.1, de Buyl, Colberg & Höfling, Comput. Phys. Commun. 185, 1546 (
     /particles/all/position/{value,step,time}    unwrapped, Å, float32; time in ps
     /particles/all/species/{value,step,time}     atomic numbers
     /particles/all/box/edges/{value,step,time}   rows are the cell vectors, Å
-    /particles/all/{velocity,force}              optional, Å/ps and eV/Å
+    /particles/all/{velocity,forces}             optional, Å/ps and eV/Å
     /observables/{temperature,potential_energy,stress}   optional, K, eV, eV/Å³
 
 ``step`` and ``time`` are one dataset each, linked from everywhere; ``time`` counts from the first
 frame. Species and a constant cell are stored for every frame, packed, because other readers want
 them so. Files hold no dates: the same frames give the same bytes.
 
-The HDF5 1.10 format is used: its chunk index grows at the end and never moves, so that what a
-killed or cut copy holds can still be found (see :mod:`aiida_limsm.trajectory.salvage`).
+Forces are in a group ``forces``: MDAnalysis refuses files whose ``force`` is in eV/Å.
+
+The HDF5 1.10 format is used: its chunk index grows at the end and never moves, so that what a cut
+copy holds can still be found (see :mod:`aiida_limsm.trajectory.salvage`). Writing goes by HDF5's
+single-writer rules (SWMR): the file can be read meanwhile, and after its writer was killed.
 """
 
 from __future__ import annotations
@@ -42,8 +45,11 @@ _FIELDS = {
     "potential_energy": ("observables/potential_energy", "eV"),
     "stress": ("observables/stress", "eV Angstrom-3"),
     "velocity": (f"{PARTICLES}/velocity", "Angstrom ps-1"),
-    "force": (f"{PARTICLES}/force", "eV Angstrom-1"),
+    "forces": (f"{PARTICLES}/forces", "eV Angstrom-1"),
 }
+
+FLUSH_BYTES = 1 << 25
+"""A kill loses at most so many bytes of frames. Counted, not timed: equal input, equal file."""
 
 
 class H5mdFile:
@@ -64,7 +70,7 @@ class H5mdFile:
     observables
         Whether temperature and potential energy are kept.
     fields
-        What else is kept: ``velocity``, ``force``, ``stress``.
+        What else is kept: ``velocity``, ``forces``, ``stress``.
     """
 
     def __init__(
@@ -116,7 +122,7 @@ class H5mdFile:
             group, unit = _FIELDS[name]
             shape: tuple[int, ...] = {"stress": (3, 3)}.get(name, ())
             kind: type = np.float64
-            if name in ("velocity", "force"):
+            if name in ("velocity", "forces"):
                 shape, kind = (len(species), 3), np.float32
             self._columns[name] = Column.create(
                 file.create_group(group), "value", shape, kind, unit
@@ -125,8 +131,10 @@ class H5mdFile:
             particles[group]["step"] = position["step"]
             particles[group]["time"] = position["time"]
         self._file = file
+        self._file.swmr_mode = True
         self._interval = frame_interval_ps
         self._first_frame = first_frame
+        self._pending = 0
         self.n_frames = 0
 
     @classmethod
@@ -142,12 +150,16 @@ class H5mdFile:
             The file is not ours, not whole or without frames.
         """
         try:
-            file = h5py.File(path, "r+")
+            file = h5py.File(path, "r+", libver=("v110", "v110"))
         except OSError as error:
-            raise ValueError(f"{path} cannot be appended to: {error}") from error
+            raise ValueError(
+                f"{path} cannot be appended to ({error}): save what it holds with "
+                f"`limsm convert {path.name} new.h5` first"
+            ) from error
         try:
             position = file[f"{PARTICLES}/position"]
             self = cls.__new__(cls)
+            self._pending = 0
             self._interval = float(position.attrs["frame_interval_ps"])
             self._first_frame = int(position.attrs["first_frame"])
             self.n_frames = int(position["value"].shape[0])
@@ -156,10 +168,10 @@ class H5mdFile:
             species, edges = (
                 file[f"{PARTICLES}/{name}/value"] for name in ("species", "box/edges")
             )
-            if edges.compression is None:
-                self._columns["cell"] = Column(edges)
-            else:
+            if edges.attrs.get("constant", False):
                 self._constant.append(ConstantColumn(edges, edges[0]))
+            else:
+                self._columns["cell"] = Column(edges)
             self._constant.append(ConstantColumn(species, species[0]))
             for name, (group, _) in _FIELDS.items():
                 if group in file:
@@ -167,8 +179,10 @@ class H5mdFile:
         except (KeyError, IndexError, ValueError) as error:
             file.close()
             raise ValueError(
-                f"{path} holds no frames that {CREATOR} wrote: convert it to a new file first"
+                f"{path} was not written by this version of {CREATOR}: make a new file with "
+                f"`limsm convert {path.name} new.h5` first"
             ) from error
+        file.swmr_mode = True
         self._file = file
         return self
 
@@ -204,7 +218,7 @@ class H5mdFile:
             "potential_energy": energies,
             "cell": cells,
             "velocity": velocities,
-            "force": forces,
+            "forces": forces,
             "stress": stresses,
         }
         if cells is None and "cell" in self._columns:
@@ -219,7 +233,10 @@ class H5mdFile:
             rows[name] = np.broadcast_to(array, shape)
         for name, array in rows.items():
             self._columns[name].append(array)
+            self._pending += array.nbytes
         self.n_frames += len(value)
+        if self._pending >= FLUSH_BYTES:
+            self.flush()
 
     def flush(self) -> None:
         """Hand all frames to the operating system."""
@@ -228,6 +245,7 @@ class H5mdFile:
         for constant in self._constant:
             constant.grow(self.n_frames)
         self._file.flush()
+        self._pending = 0
 
     def close(self, sync: bool = True) -> None:
         """Write what is left, close the file and wait until it is on the disk.
