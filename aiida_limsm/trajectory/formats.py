@@ -5,22 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..markov.arrays import FloatArray, IntArray
-from .frames import iter_frames, last_frame_is_cut
+from .gather import BUFFER_MB, Block, FrameBlocks, changing_cell
 from .h5md import Trajectory
-from .layout import CELL_TOLERANCE
 from .unwrap import Unwrapper
 from .writer import H5mdFile
 
-__all__ = ["Converted", "convert_to_h5md", "is_h5md"]
-
-BUFFER_MB = 8.0
-FEWEST_FRAMES = 2
+__all__ = ["Converted", "convert_to_h5md", "is_h5md", "refuse_changing_cell"]
 
 
 @dataclass(frozen=True)
@@ -29,15 +23,6 @@ class Converted:
 
     frames: int
     warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Block:
-    """Consecutive frames: positions (n, n_atoms, 3), Å, and series or None, (n,)."""
-
-    positions: npt.NDArray[np.float32]
-    temperatures: FloatArray | None
-    energies: FloatArray | None
 
 
 def convert_to_h5md(
@@ -95,7 +80,7 @@ def convert_to_h5md(
             return _write(source, target, blocks, *head, warnings, progress)
     if frame_interval_ps is None:
         raise ValueError(f"{source.name} holds no times: give --frame-interval-fs")
-    frames = _Frames(source, topology, species_order)
+    frames = FrameBlocks(source, topology, species_order)
     blocks = frames.blocks()
     first = next(blocks)
     done = _write(
@@ -108,7 +93,7 @@ def convert_to_h5md(
 def refuse_changing_cell(trajectory: Trajectory) -> None:
     """Raise ``ValueError`` where the cell of a trajectory is not constant."""
     if trajectory.cell_changes_at is not None:
-        raise ValueError(_changing_cell(trajectory.path.name, trajectory.cell_changes_at))
+        raise ValueError(changing_cell(trajectory.path.name, trajectory.cell_changes_at))
 
 
 def is_h5md(path: Path | str) -> bool:
@@ -117,25 +102,18 @@ def is_h5md(path: Path | str) -> bool:
         return file.read(8) == b"\x89HDF\r\n\x1a\n"
 
 
-def _changing_cell(name: str, frame: int) -> str:
-    return (
-        f"{name}: the cell changes at frame {frame}; only a constant cell can be analysed: run the "
-        "production at constant volume (with the mean cell of this run)"
-    )
-
-
-def _chain(first: _Block, rest: Iterator[_Block]) -> Iterator[_Block]:
+def _chain(first: Block, rest: Iterator[Block]) -> Iterator[Block]:
     yield first
     yield from rest
 
 
-def _h5md_blocks(trajectory: Trajectory) -> Iterator[_Block]:
+def _h5md_blocks(trajectory: Trajectory) -> Iterator[Block]:
     temperature, energy = trajectory.temperature_k, trajectory.potential_energy
     done = 0
     for block in trajectory.iter_blocks(BUFFER_MB):
         rows = slice(done, done + len(block))
         done += len(block)
-        yield _Block(
+        yield Block(
             block,
             None if temperature is None else temperature[rows],
             None if energy is None else energy[rows],
@@ -145,7 +123,7 @@ def _h5md_blocks(trajectory: Trajectory) -> Iterator[_Block]:
 def _write(
     source: Path,
     target: Path,
-    blocks: Iterator[_Block],
+    blocks: Iterator[Block],
     numbers: IntArray,
     cell: FloatArray,
     interval_ps: float,
@@ -175,137 +153,3 @@ def _write(
         temporary.unlink(missing_ok=True)
     more = (f"{source.name}: positions were wrapped into the cell; unwrapped",)
     return Converted(count, (*warnings, *(more if unwrap.wrapped else ())))
-
-
-class _Frames:
-    """Gathers the frames of an ASE reader into blocks and checks that they belong together."""
-
-    def __init__(
-        self, source: Path, topology: IntArray | None, species_order: Sequence[str] | None
-    ) -> None:
-        self._source = source
-        self._topology = topology
-        self._species_order = species_order
-        self.numbers: IntArray = np.zeros(0, dtype=np.int64)
-        self.cell: FloatArray = np.zeros((3, 3))
-        self.warnings: list[str] = []
-        self._count = 0
-
-    def blocks(self) -> Iterator[_Block]:
-        """Yield blocks; ``numbers`` and ``cell`` are known after the first."""
-        positions: list[npt.NDArray[np.float32]] = []
-        temperatures: list[float] = []
-        energies: list[float] = []
-
-        def block() -> _Block:
-            ready = _Block(
-                np.stack(positions),
-                np.array(temperatures) if np.isfinite(temperatures).any() else None,
-                np.array(energies) if np.isfinite(energies).any() else None,
-            )
-            for series in (positions, temperatures, energies):
-                series.clear()
-            return ready
-
-        for atoms in self._whole_frames():
-            positions.append(np.asarray(atoms.positions, dtype=np.float32))
-            temperatures.append(_temperature(atoms))
-            energies.append(_energy(atoms))
-            self._count += 1
-            if len(positions) * positions[0].nbytes >= BUFFER_MB * 1e6:
-                yield block()
-        if positions:
-            yield block()
-        if self._count == 0:
-            raise ValueError(f"{self._source.name} holds no frames")
-
-    def _whole_frames(self) -> Iterator[Any]:
-        """Yield frames that belong; where the file breaks off, those before."""
-        name, held = self._source.name, None
-        frames = self._frames()
-        for atoms in frames:
-            if held is not None:
-                yield held
-            held = atoms
-        if held is not None and self._count >= FEWEST_FRAMES and last_frame_is_cut(self._source):
-            self.warnings.append(
-                f"{name} ends within a line: the {self._count} frames before are used"
-            )
-        elif held is not None:
-            yield held
-
-    def _frames(self) -> Iterator[Any]:
-        name, number = self._source.name, 0
-        frames = iter_frames(self._source, self._species_order)
-        while True:
-            try:
-                atoms = next(frames)
-            except StopIteration:
-                return
-            except (OSError, MemoryError):
-                raise
-            except Exception as error:  # ASE's readers raise anything
-                if isinstance(error, ValueError) and str(error).startswith(name):
-                    raise
-                reason = (str(error).splitlines() or [type(error).__name__])[0]
-                if number < FEWEST_FRAMES:
-                    raise ValueError(f"{name} cannot be read as a trajectory: {reason}") from error
-                self.warnings.append(
-                    f"{name} cannot be read from frame {number} on ({reason}): the {number} frames "
-                    "before are used"
-                )
-                return
-            if number == 0:
-                self._begin(atoms)
-            elif not self._belongs(atoms, number):
-                if number >= FEWEST_FRAMES and len(atoms) < len(self.numbers) and _over(frames):
-                    self.warnings.append(
-                        f"{name} ends within a frame: the {number} frames before are used"
-                    )
-                    return
-                raise ValueError(f"{name}: frame {number} has other atoms than the first")
-            number += 1
-            yield atoms
-
-    def _begin(self, atoms: Any) -> None:
-        name = self._source.name
-        self.cell = np.asarray(atoms.cell.array, dtype=np.float64)
-        if abs(np.linalg.det(self.cell)) < 1e-6:
-            raise ValueError(f"{name} has no three-dimensional cell")
-        self._known = np.asarray(atoms.numbers)
-        self.numbers = self._known.astype(np.int64) if self._topology is None else self._topology
-        if len(self.numbers) != len(atoms):
-            raise ValueError(
-                f"{name} has {len(atoms)} atoms, the structure that names them (topology) "
-                f"{len(self.numbers)}"
-            )
-
-    def _belongs(self, atoms: Any, number: int) -> bool:
-        if not np.array_equal(atoms.numbers, self._known):
-            return False
-        if np.abs(atoms.cell.array - self.cell).max() > CELL_TOLERANCE:
-            raise ValueError(_changing_cell(self._source.name, number))
-        return True
-
-
-def _over(frames: Iterator[Any]) -> bool:
-    """Tell whether nothing follows that can be read."""
-    try:
-        next(frames)
-    except Exception:
-        return True
-    return False
-
-
-def _temperature(atoms: Any) -> float:
-    """Return the temperature of a frame with momenta, K; NaN without."""
-    if not atoms.has("momenta"):
-        return float("nan")
-    return float(atoms.get_temperature())
-
-
-def _energy(atoms: Any) -> float:
-    """Return the energy of a frame that holds one, eV; NaN without."""
-    results = getattr(atoms.calc, "results", {})
-    energy = results.get("energy")
-    return float("nan") if energy is None else float(energy)

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 __all__ = ["iter_frames", "last_frame_is_cut"]
 
 XDATCAR_FRAMES = 200
@@ -94,7 +96,7 @@ def _lammps_dump(source: Path, species_order: Sequence[str] | None) -> Iterator[
             file, index=slice(None), specorder=list(species_order) if species_order else None
         ):
             # the box may start anywhere; ASE keeps that apart
-            atoms.positions -= atoms.get_celldisp().ravel()
+            atoms.positions -= np.ravel(atoms.get_celldisp())  # type: ignore[no-untyped-call]
             yield atoms
 
 

@@ -127,7 +127,7 @@ class Trajectory:
     def times_ps(self) -> FloatArray:
         """Time of every frame, (n_frames,), ps; from zero where the file has no times."""
         if self._layout.times is None:
-            return np.arange(self.n_frames) * self.frame_interval_ps
+            return np.arange(self.n_frames, dtype=np.float64) * self.frame_interval_ps
         return np.asarray(self._layout.times[: self.n_frames] * self._layout.time_scale)
 
     @property

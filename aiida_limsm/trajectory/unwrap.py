@@ -12,20 +12,24 @@ __all__ = ["Unwrapper"]
 
 Positions = npt.NDArray[np.float32]
 
-WINDOW_TOLERANCE = 1e-3
-"""Fraction of a cell by which wrapped positions may stick out of it (rounding in text files)."""
+STICKS_OUT = 2.0
+"""Å by which wrapped positions may lie outside the box: LAMMPS folds atoms back only when it
+rebuilds its neighbour list."""
+
+MOST_OUT = 0.4
+"""The same as a fraction of the cell, at most."""
 
 CLEAN, NOT_FINITE, NOT_WRAPPED, TOO_FAR = 0, 1, 2, 3
 
 
 @njit(cache=True, nogil=True)
-def _unwrap(x, last, shift, cell, inverse, limit2, tolerance, where):  # type: ignore[no-untyped-def]
+def _unwrap(x, last, shift, cell, inverse, limit2, low, high, where):  # type: ignore[no-untyped-def]
     """Add ``shift`` to a block in place and let it follow wraps; return (verdict, any shift).
 
     ``last`` (atoms, 3) are the raw positions of the frame before, NaN in the first element before
-    the first frame. A move of half a cell or more is a wrap if both ends lie in one window of
-    unit length, [0, 1) or [-1/2, 1/2), along that axis and the shortest image of the move is below
-    the limit; else ``where`` gets frame and atom.
+    the first frame. A move of half a cell or more is a wrap if both ends lie in the window ``low``
+    to ``high`` (fractional) along that axis and the shortest image of the move is below the limit;
+    else ``where`` gets frame and atom.
     """
     f = np.empty(3)
     g = np.empty(3)
@@ -53,11 +57,8 @@ def _unwrap(x, last, shift, cell, inverse, limit2, tolerance, where):  # type: i
                     if wraps:
                         for a in range(3):
                             g[a] = px * inverse[0, a] + py * inverse[1, a] + pz * inverse[2, a]
-                            low, high = min(g[a], g[a] - f[a]), max(g[a], g[a] - f[a])
-                            inside = (low >= -tolerance and high <= 1.0 + tolerance) or (
-                                low >= -0.5 - tolerance and high <= 0.5 + tolerance
-                            )
-                            if turn[a] != 0.0 and not inside:
+                            begin, end = min(g[a], g[a] - f[a]), max(g[a], g[a] - f[a])
+                            if turn[a] != 0.0 and (begin < low[a] or end > high[a]):
                                 where[0], where[1] = frame, atom
                                 return 2, any_shift
                         dx = dx - turn[0] * cell[0, 0] - turn[1] * cell[1, 0] - turn[2] * cell[2, 0]
@@ -84,8 +85,8 @@ class Unwrapper:
     """Makes paths of atoms continuous; called with consecutive blocks of frames.
 
     A move of half the smallest height of the cell or more between two frames is taken for a wrap
-    where the atom was folded into the cell before and after; otherwise it is refused, because
-    no rule could tell the path from its images.
+    where the atom lies in the box before and after; otherwise it is refused, because no rule could
+    tell the path from its images. Where the box begins follows from the first frame.
 
     Parameters
     ----------
@@ -98,7 +99,10 @@ class Unwrapper:
     def __init__(self, cell: npt.ArrayLike, name: str) -> None:
         self._cell = np.ascontiguousarray(cell, dtype=np.float64)
         self._inverse = np.ascontiguousarray(np.linalg.inv(self._cell))
-        self.limit = 0.5 / float(np.linalg.norm(self._inverse, axis=0).max())
+        inverse_heights = np.linalg.norm(self._inverse, axis=0)
+        self.limit = 0.5 / float(inverse_heights.max())
+        self._margin = np.minimum(STICKS_OUT * inverse_heights, MOST_OUT)
+        self._window = np.zeros((2, 3))
         self._name = name
         self._last: FloatArray | None = None
         self._shift = np.zeros((0, 3))
@@ -118,10 +122,11 @@ class Unwrapper:
         if self._last is None:
             self._last = np.full(x.shape[1:], np.nan)
             self._shift = np.zeros(x.shape[1:])
+            self._window = self._find_window(x[0])
         where = np.zeros(2, dtype=np.int64)
         verdict, moved = _unwrap(
             x, self._last, self._shift, self._cell, self._inverse, self.limit**2,
-            WINDOW_TOLERANCE, where,
+            self._window[0], self._window[1], where,
         )  # fmt: skip
         if verdict != CLEAN:
             frame, atom = self._frames + int(where[0]), int(where[1])
@@ -129,6 +134,16 @@ class Unwrapper:
         self.wrapped = self.wrapped or bool(moved)
         self._frames += len(x)
         return x
+
+    def _find_window(self, first: Positions) -> FloatArray:
+        """Return the lowest and highest fractional coordinates (2, 3) that wrapped atoms may have.
+
+        All atoms of a frame lie in the box, so it begins between the highest coordinate less one
+        and the lowest.
+        """
+        scaled = first @ self._inverse
+        low, high = scaled.min(axis=0), scaled.max(axis=0)
+        return np.array([high - 1.0 - self._margin, low + 1.0 + self._margin])
 
     def _reason(self, verdict: int, frame: int, atom: int) -> str:
         place = f"{self._name}: atom {atom} (counted from 0) in frame {frame}"
