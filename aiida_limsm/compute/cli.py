@@ -11,30 +11,38 @@ from aiida_limsm import __version__
 
 from .analyse_command import analyse
 from .base import JobError
+from .convert_command import convert
 from .environment import configure_threads
 from .jobs import job_options, run_job
+from .propagate_command import propagate
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="limsm")
 def main() -> None:
-    """Train, run and analyse machine-learned force fields for ion transport, without AiiDA.
-
-    Every job reads one JSON file, works in that file's folder and writes results.json there;
-    analyse also takes its options on the command line.
+    """Train and run machine-learned force fields, analyse ion transport; without AiiDA.
 
     \b
-    Examples:
-      limsm analyse md.h5 --structure sites.cif -o analysis
-      limsm md input.json                  run, or continue what was stopped
+    From any MD trajectory to a diffusion tensor with its error:
+      limsm analyse md.h5 --structure LiSi.cif -o analysis
+      limsm analyse XDATCAR --structure POSCAR --frame-interval-fs 20
+      limsm convert XDATCAR md.h5 --frame-interval-fs 20
+      limsm propagate analysis      ions spreading over a million sites
+
+    \b
+    From a potential to a trajectory; these read a JSON file, work in its
+    folder and write results.json there:
+      limsm md input.json           run, or continue what was stopped
       limsm md input.json --set steps=100000
-      limsm md --fields                    every field with its unit, type and default
-      limsm inspect my.model               elements, cut-off, heads, E0s of a MACE model
+      limsm md --fields             every field with its unit, type, default
+      limsm inspect my.model        elements, cut-off, heads, E0s
+
+    limsm COMMAND --help has more examples.
     """  # noqa: D301 - click wants the backspace character itself
 
 
 def _add(name: str, help_text: str) -> None:
-    @main.command(name, help=help_text)
+    @main.command(name, help=help_text, short_help=help_text.split("\n")[0].split(";")[0])
     @click.argument("path", metavar="[INPUT.json]", required=False, type=click.Path(path_type=Path))
     @job_options
     def command(
@@ -65,24 +73,27 @@ _add(
 )
 _add(
     "evaluate",
-    """Errors of a potential on labelled frames (energies, forces, stress).
+    """Errors of a potential on labelled frames.
 
     \b
     Example:
       limsm evaluate --set 'dataset_files={"test": "test.xyz"}' --set potential_file=my.model
     """,
 )
-main.add_command(analyse)
+for _command in (convert, analyse, propagate):
+    main.add_command(_command)
 
 
 @main.command()
-@click.argument("source", metavar="FILE|NAME")
+@click.argument("source", metavar="SOURCE")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "--copy-to", type=click.Path(path_type=Path, dir_okay=False), help="Also copy the model here."
 )
 def inspect(source: str, as_json: bool, copy_to: Path | None) -> None:
-    """Describe a MACE model: a file, or a published name that MACE downloads.
+    """Describe a MACE model.
+
+    SOURCE is a file, or a published name that MACE downloads.
 
     Loading a model runs code from it: only trusted files.
     """
@@ -111,32 +122,6 @@ def inspect(source: str, as_json: bool, copy_to: Path | None) -> None:
         f"E0s (eV)  {energies}\n"
         f"sha256    {info.sha256}"
     )
-
-
-@main.command()
-@click.argument("source", type=click.Path(path_type=Path, dir_okay=False, exists=True))
-@click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
-@click.option(
-    "--frame-interval-ps",
-    type=click.FloatRange(min=0, min_open=True),
-    required=True,
-    help="Time between frames, which most formats do not hold.",
-)
-def convert(source: Path, target: Path, frame_interval_ps: float) -> None:
-    """Convert a trajectory that ASE reads (extxyz, .traj, XDATCAR …) to H5MD, unwrapping it.
-
-    \b
-    Example:
-      limsm convert XDATCAR md.h5 --frame-interval-ps 0.02
-    """  # noqa: D301 (click reads the backspace as "keep these lines")
-    from aiida_limsm.trajectory.formats import convert_to_h5md
-
-    try:
-        frames = convert_to_h5md(source, target, frame_interval_ps)
-    except ValueError as error:
-        click.echo(f"limsm convert: {error}", err=True)
-        raise SystemExit(2) from None
-    click.echo(f"{frames} frames in {target}")
 
 
 if __name__ == "__main__":

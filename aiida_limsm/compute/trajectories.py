@@ -15,7 +15,7 @@ from ..trajectory.h5md import Trajectory
 from ..trajectory.layout import CELL_TOLERANCE
 from .inputs import AnalyseInput
 
-__all__ = ["first_frame", "open_trajectories"]
+__all__ = ["first_frame", "open_trajectories", "read_numbers"]
 
 
 def open_trajectories(
@@ -36,7 +36,7 @@ def open_trajectories(
     ValueError
         A file cannot be used, or does not belong with the others.
     """
-    numbers = _numbers(folder / job.topology_file) if job.topology_file else None
+    numbers = read_numbers(folder / job.topology_file) if job.topology_file else None
     interval = None if job.frame_interval_fs is None else job.frame_interval_fs / 1000.0
     opened: list[Trajectory] = []
     warnings: list[str] = []
@@ -60,8 +60,8 @@ def open_trajectories(
     return opened, warnings
 
 
-def _numbers(path: Path) -> npt.NDArray[np.int64]:
-    """Read the atomic numbers of a structure file."""
+def read_numbers(path: Path) -> npt.NDArray[np.int64]:
+    """Read the atomic numbers (n_atoms,) of a structure file that ASE knows."""
     from ase.io import read
 
     try:

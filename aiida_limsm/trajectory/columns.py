@@ -34,9 +34,14 @@ class Column:
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
         self._rows = int(dataset.shape[0])
-        self._chunk = np.zeros(dataset.chunks, dtype=dataset.dtype)
-        begin = self._rows - self._rows % len(self._chunk)
-        self._chunk[: self._rows - begin] = dataset[begin:]
+        self.chunk = np.zeros(dataset.chunks, dtype=dataset.dtype)
+        begin = self._rows - self._rows % len(self.chunk)
+        self.chunk[: self._rows - begin] = dataset[begin:]
+
+    @property
+    def row_bytes(self) -> int:
+        """Size of a row."""
+        return self.chunk.nbytes // len(self.chunk)
 
     @classmethod
     def create(
@@ -53,11 +58,11 @@ class Column:
 
     def append(self, values: npt.NDArray[Any]) -> None:
         """Add rows ``(n, *shape)``."""
-        size, done = len(self._chunk), 0
+        size, done = len(self.chunk), 0
         while done < len(values):
             at = self._rows % size
             part = values[done : done + size - at]
-            self._chunk[at : at + len(part)] = part
+            self.chunk[at : at + len(part)] = part
             self._rows += len(part)
             done += len(part)
             if self._rows % size == 0:
@@ -65,15 +70,15 @@ class Column:
 
     def flush(self) -> None:
         """Write a chunk that is not full yet, the rest of it zero."""
-        if self._rows % len(self._chunk):
-            self._chunk[self._rows % len(self._chunk) :] = 0
+        if self._rows % len(self.chunk):
+            self.chunk[self._rows % len(self.chunk) :] = 0
             self._write()
 
     def _write(self) -> None:
-        begin = (self._rows - 1) // len(self._chunk) * len(self._chunk)
+        begin = (self._rows - 1) // len(self.chunk) * len(self.chunk)
         self.dataset.resize(self._rows, axis=0)
         place = (begin,) + (0,) * (self.dataset.ndim - 1)
-        self.dataset.id.write_direct_chunk(place, self._chunk)
+        self.dataset.id.write_direct_chunk(place, self.chunk)
 
 
 class ConstantColumn:

@@ -17,7 +17,9 @@ XDATCAR_FRAMES = 200
 CONFIGURATION = "Direct configuration"
 LAMMPS_DUMP = "lammps-dump-text"
 XDATCAR = "vasp-xdatcar"
-TEXT_FORMATS = (LAMMPS_DUMP, XDATCAR, "extxyz", "xyz")
+EXTXYZ = "extxyz"
+TEXT_FORMATS = (LAMMPS_DUMP, XDATCAR, EXTXYZ)
+PACKED = (".gz", ".bz2", ".xz")
 
 
 def iter_frames(source: Path, species_order: Sequence[str] | None = None) -> Iterator[Any]:
@@ -43,6 +45,11 @@ def iter_frames(source: Path, species_order: Sequence[str] | None = None) -> Ite
     elif form == XDATCAR:
         for piece in _xdatcar_pieces(source):
             yield from iread(io.StringIO(piece), index=":", format=XDATCAR)
+    elif form == EXTXYZ and source.suffix not in PACKED:
+        from ase.io.extxyz import iread_xyz
+
+        with source.open(encoding="utf-8") as file:  # iread would look through the file first
+            yield from iread_xyz(file, index=slice(None))
     else:
         yield from iread(str(source), index=":", format=form)
 
@@ -55,20 +62,23 @@ def file_format(source: Path) -> str:
     ValueError
         ASE does not know it.
     """
-    from ase.io.formats import UnknownFileTypeError, filetype
+    from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
     try:
-        return str(filetype(str(source)))
-    except UnknownFileTypeError as error:
+        form = str(filetype(str(source)))
+    except UnknownFileTypeError:
+        form = ""
+    if form not in ioformats:
         raise ValueError(
             f"{source.name} is in no format that ASE knows: convert it to extended XYZ, XDATCAR, "
             "LAMMPS dump or H5MD"
-        ) from error
+        )
+    return form
 
 
 def last_frame_is_cut(source: Path) -> bool:
     """Tell whether a text file ends within a line, as when its program was killed."""
-    if file_format(source) not in TEXT_FORMATS or source.suffix in (".gz", ".bz2", ".xz"):
+    if file_format(source) not in TEXT_FORMATS or source.suffix in PACKED:
         return False
     with source.open("rb") as file:
         file.seek(-1, io.SEEK_END)
@@ -101,26 +111,35 @@ def _lammps_dump(source: Path, species_order: Sequence[str] | None) -> Iterator[
 
 
 def _xdatcar_pieces(source: Path) -> Iterator[str]:
-    """Cut an XDATCAR into texts of a header and some frames each; a frame cut short is left out."""
+    """Cut an XDATCAR into texts of a header and some frames each.
+
+    Raises
+    ------
+    ValueError
+        The last frame is incomplete; those before have been yielded.
+    """
     with source.open(encoding="utf-8") as file:
         header: list[str] = []
         piece: list[str] = []
-        frames, atoms = 0, 0
-        while line := file.readline():
+        frames, atoms, fresh, complete = 0, 0, True, True
+        while complete and (line := file.readline()):
             if CONFIGURATION not in line:  # variable cells come with a header each
                 header = [line, *(file.readline() for _ in range(6))]
-                atoms = sum(int(word) for word in header[6].split())
-                piece += header
+                if not "".join(header).strip():
+                    break
+                complete = bool(header[-1].strip())
+                atoms = sum(int(word) for word in header[-1].split())
+                fresh = True
                 continue
             rows = [file.readline() for _ in range(atoms)]
-            if len(rows[-1].split()) < 3:
-                break
-            if not piece:
-                piece += header
-            piece += [line, *rows]
-            frames += 1
-            if frames % XDATCAR_FRAMES == 0:
+            complete = len(rows[-1].split()) >= 3
+            if complete:
+                piece += [*(header if fresh or not piece else ()), line, *rows]
+                frames, fresh = frames + 1, False
+            if piece and (frames % XDATCAR_FRAMES == 0 or not complete):
                 yield "".join(piece)
                 piece = []
-        if any(CONFIGURATION in line for line in piece):
+        if piece:
             yield "".join(piece)
+        if not complete:
+            raise ValueError("the frame is incomplete")

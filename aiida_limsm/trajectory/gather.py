@@ -100,7 +100,8 @@ class FrameBlocks:
             if held is not None:
                 yield held
             held = atoms
-        if held is not None and self._count >= FEWEST_FRAMES and last_frame_is_cut(self._source):
+        suspect = held is not None and not self.warnings and self._count >= FEWEST_FRAMES
+        if suspect and last_frame_is_cut(self._source):
             self.warnings.append(
                 f"{name} ends within a line: the {self._count} frames before are used"
             )

@@ -13,16 +13,13 @@ import numpy.typing as npt
 
 from ..markov.arrays import FloatArray, IntArray
 from .layout import SCAN_ROWS, read_layout
-from .salvage import open_cut_short
+from .salvage import left_open, open_cut_short
 from .writer import H5mdFile
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 __all__ = ["H5mdFile", "Trajectory"]
-
-FEWEST_ROWS = 16
-"""Blocks are cut at chunks of the file where those hold at most so many times this many frames."""
 
 
 class Trajectory:
@@ -178,12 +175,13 @@ class Trajectory:
         step = max(1, int(memory_mb * 1e6 / (12 * self.n_atoms)))
         chunks = self._layout.position.chunks
         rows = chunks[0] if chunks else 1
-        # blocks end where a chunk of the file ends, so that none is read twice
-        step = max(rows, step - step % rows) if rows <= FEWEST_ROWS * step else step
+        if rows > step:
+            rows = 1
+        step -= step % rows  # blocks end where a chunk of the file ends, so that none is read twice
         end = self.n_frames if stop is None else min(stop, self.n_frames)
         begin = start
         while begin < end:
-            after = min(end, begin + step - (begin % rows if rows <= step else 0))
+            after = min(end, begin + step - begin % rows)
             yield self._read(begin, after)
             begin = after
 
@@ -243,17 +241,12 @@ def _open(path: Path) -> tuple[Any, int | None, str]:
     if not path.is_file():
         raise ValueError(f"{path} does not exist")
     try:
+        if left_open(path):
+            remark = f"{path.name} was not closed (its program runs, or was killed):"
+            return h5py.File(path, "r", swmr=True), None, remark
         return h5py.File(path, "r"), None, ""
     except OSError as error:
         first = error
-    try:  # flagged as being written: its writer is at work, or was killed
-        return (
-            h5py.File(path, "r", swmr=True),
-            None,
-            f"{path.name} was not closed (its program runs, or was killed):",
-        )
-    except (OSError, ValueError):
-        pass
     try:
         file = open_cut_short(path)
     except (OSError, RuntimeError, ValueError):

@@ -121,7 +121,7 @@ def read_layout(
     timed = n_frames
     if size is not None and times is not None and times.ndim == 1:
         timed = min(n_frames, whole_rows(times, size))
-    if times is not None and interval_ps is None and "frame_interval_ps" not in _attributes(group):
+    if times is not None and "frame_interval_ps" not in _attributes(group):
         time_scale = _unit(times, TIMES, 1.0, name, "times", "ps", remarks)
     interval = _interval(group, times, timed, time_scale, name, interval_ps, remarks)
     _check_order(group, name, n_frames)
@@ -270,8 +270,12 @@ def _interval(
     found = None if own is None else float(own)
     if found is None and times is not None and times.ndim == 0 and float(times[()]) > 0:
         found = float(times[()]) * time_scale
-    if found is None and given is None and _is_series(times, n_frames) and n_frames > 1:
-        found = _even(times, n_frames, name) * time_scale
+    if found is None and _is_series(times, n_frames) and n_frames > 1:
+        try:
+            found = _even(times, n_frames, name) * time_scale
+        except ValueError:
+            if given is None:
+                raise
     if given is None and found is None:
         raise ValueError(f"{name} holds no times: give --frame-interval-fs")
     if given is not None and found is not None and abs(given - found) > TIME_TOLERANCE * found:
@@ -288,8 +292,8 @@ def _interval(
 
 def _even(times: Any, n_frames: int, name: str) -> float:
     """Return the mean step of a series of times, in its unit."""
-    first, last = float(times[0]), float(times[n_frames - 1])
-    step = (last - first) / (n_frames - 1)
+    first, second, last = (float(times[row]) for row in (0, 1, n_frames - 1))
+    step = second - first
     rounding = 4 * float(np.finfo(times.dtype).eps) * max(abs(first), abs(last))
     for begin in range(0, n_frames - 1, SCAN_ROWS):
         block = np.asarray(times[begin : min(begin + SCAN_ROWS + 1, n_frames)], dtype=np.float64)
@@ -301,7 +305,7 @@ def _even(times: Any, n_frames: int, name: str) -> float:
                 f" after {block[at - begin - 1]:g}): remove repeated frames, or give "
                 "--frame-interval-fs if the times are wrong"
             )
-    return step
+    return (last - first) / (n_frames - 1)
 
 
 def _check_order(group: Any, name: str, n_frames: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-__all__ = ["open_cut_short", "stored_size", "whole_rows"]
+__all__ = ["left_open", "open_cut_short", "stored_size", "whole_rows"]
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -35,6 +35,14 @@ def stored_size(path: Path) -> int | None:
     if width != 8 or place + 8 > len(head):
         return None
     return int(struct.unpack_from("<Q", head, place)[0])
+
+
+def left_open(path: Path) -> bool:
+    """Tell whether an HDF5 file is flagged as being written, by a program at work or killed."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    # the consistency flags exist from version 3 of the superblock on
+    return len(head) == 12 and head.startswith(SIGNATURE) and head[8] >= 3 and bool(head[11] & 1)
 
 
 class _Padded(io.RawIOBase):

@@ -141,7 +141,8 @@ class Unwrapper:
         All atoms of a frame lie in the box, so it begins between the highest coordinate less one
         and the lowest.
         """
-        scaled = first @ self._inverse
+        with np.errstate(invalid="ignore"):  # what is not finite is refused in its turn
+            scaled = first @ self._inverse
         low, high = scaled.min(axis=0), scaled.max(axis=0)
         return np.array([high - 1.0 - self._margin, low + 1.0 + self._margin])
 

@@ -49,7 +49,7 @@ _FIELDS = {
 }
 
 FLUSH_BYTES = 1 << 25
-"""A kill loses at most so many bytes of frames. Counted, not timed: equal input, equal file."""
+"""Frames are handed to the operating system each time they make so many bytes."""
 
 
 class H5mdFile:
@@ -134,8 +134,12 @@ class H5mdFile:
         self._file.swmr_mode = True
         self._interval = frame_interval_ps
         self._first_frame = first_frame
-        self._pending = 0
         self.n_frames = 0
+
+    @property
+    def _flush_frames(self) -> int:
+        """Frames that make :data:`FLUSH_BYTES`: counted, not timed, so that files are alike."""
+        return max(1, FLUSH_BYTES // sum(c.row_bytes for c in self._columns.values()))
 
     @classmethod
     def append_to(cls, path: Path) -> H5mdFile:
@@ -159,7 +163,6 @@ class H5mdFile:
         try:
             position = file[f"{PARTICLES}/position"]
             self = cls.__new__(cls)
-            self._pending = 0
             self._interval = float(position.attrs["frame_interval_ps"])
             self._first_frame = int(position.attrs["first_frame"])
             self.n_frames = int(position["value"].shape[0])
@@ -231,12 +234,18 @@ class H5mdFile:
             if given[name] is not None and array.shape != shape:
                 raise ValueError(f"{name}: shape {shape} wanted, got {array.shape}")
             rows[name] = np.broadcast_to(array, shape)
-        for name, array in rows.items():
-            self._columns[name].append(array)
-            self._pending += array.nbytes
-        self.n_frames += len(value)
-        if self._pending >= FLUSH_BYTES:
-            self.flush()
+        # Columns take turns wherever a chunk of one of them is full, so that the order of chunks in
+        # the file does not depend on how frames were handed over.
+        turns = {self._flush_frames, *(len(c.chunk) for c in self._columns.values())}
+        done = 0
+        while done < len(value):
+            part = min(len(value) - done, *(turn - self.n_frames % turn for turn in turns))
+            for name, array in rows.items():
+                self._columns[name].append(array[done : done + part])
+            done += part
+            self.n_frames += part
+            if self.n_frames % self._flush_frames == 0:
+                self.flush()
 
     def flush(self) -> None:
         """Hand all frames to the operating system."""
@@ -245,7 +254,6 @@ class H5mdFile:
         for constant in self._constant:
             constant.grow(self.n_frames)
         self._file.flush()
-        self._pending = 0
 
     def close(self, sync: bool = True) -> None:
         """Write what is left, close the file and wait until it is on the disk.

@@ -1,68 +1,187 @@
+import io
+from pathlib import Path
+
 import numpy as np
 import pytest
-from ase import Atoms
 from ase.io import write
 
+from aiida_limsm.trajectory import frames as frames_module
 from aiida_limsm.trajectory.formats import convert_to_h5md
+from aiida_limsm.trajectory.frames import iter_frames
 from aiida_limsm.trajectory.h5md import Trajectory
 
-TRICLINIC = np.array([[5.0, 0, 0], [2.2, 5.0, 0], [-1.5, 1.9, 6.0]])
+DATA = Path(__file__).parents[1] / "data_files"
+NAMES = {"extxyz": "run.extxyz", "traj": "run.traj", "vasp-xdatcar": "XDATCAR"}
 
 
-def walk(n=60, atoms=4, step=0.5, seed=0):
-    random = np.random.default_rng(seed)
-    return 1.0 + np.cumsum(step * random.uniform(-1, 1, size=(n, atoms, 3)), axis=0)
+def read(path):
+    with Trajectory(path) as trajectory:
+        return np.concatenate(list(trajectory.iter_positions()))
 
 
-def structures(x, cell, wrap):
-    for positions in x:
-        atoms = Atoms("Li3Si", positions=positions, cell=cell, pbc=True)
-        if wrap:
-            atoms.wrap()
-        yield atoms
+def converted(source, folder, interval_ps=0.05, **options):
+    done = convert_to_h5md(source, folder / "out.h5", interval_ps, **options)
+    return done, read(folder / "out.h5")
 
 
-@pytest.mark.parametrize("suffix", ["extxyz", "traj"])
+@pytest.mark.parametrize("form", NAMES)
 @pytest.mark.parametrize("wrap", [True, False])
-def test_wrapped_triclinic_input_is_unwrapped(tmp_path, suffix, wrap):
+def test_wrapped_triclinic_input_is_unwrapped(tmp_path, walk, structures, form, wrap):
     x = walk()
-    source = tmp_path / f"run.{suffix}"
-    write(source, list(structures(x, TRICLINIC, wrap)))
-    assert convert_to_h5md(source, tmp_path / "run.h5", 0.05) == 60
-    with Trajectory(tmp_path / "run.h5") as trajectory:
-        got = np.concatenate(list(trajectory.iter_positions()))
-        np.testing.assert_allclose(got - got[0], x - x[0], atol=2e-5)
+    source = tmp_path / NAMES[form]
+    write(source, structures(x, wrap=wrap), format=form)
+    done, got = converted(source, tmp_path)
+    assert done.frames == 60
+    np.testing.assert_allclose(got - got[0], x - x[0], atol=3e-5)
+    assert any("unwrapped" in warning for warning in done.warnings) == wrap
+    with Trajectory(tmp_path / "out.h5") as trajectory:
         assert trajectory.frame_interval_ps == 0.05
         assert trajectory.temperature_k is None
         assert trajectory.symbols == ["Li", "Li", "Li", "Si"]
 
 
-def test_too_large_moves_are_refused(tmp_path):
-    write(tmp_path / "run.extxyz", list(structures(walk(step=6.0), TRICLINIC, True)))
-    with pytest.raises(ValueError, match="more than half the smallest height"):
-        convert_to_h5md(tmp_path / "run.extxyz", tmp_path / "run.h5", 0.05)
+@pytest.mark.parametrize("name", ["wrapped", "scaled"])
+def test_lammps_dumps_are_unwrapped_as_lammps_does(tmp_path, name):
+    """Three dumps of one real run: tilted box off the origin, atoms in LAMMPS' order."""
+    order = {} if name == "scaled" else {"species_order": ["Li", "Si"]}
+    (tmp_path / "true").mkdir()
+    _, true = converted(
+        DATA / "lammps/unwrapped.lammpstrj", tmp_path / "true", species_order=["Li", "Si"]
+    )
+    done, got = converted(DATA / f"lammps/{name}.lammpstrj", tmp_path, **order)
+    assert done.frames == 41
+    assert np.abs(true - true[0]).max() > 5
+    np.testing.assert_allclose(got - got[0], true - true[0], atol=2e-4)
+    with Trajectory(tmp_path / "out.h5") as trajectory:
+        assert trajectory.symbols == ["Li"] * 10 + ["Si"] * 8
+        np.testing.assert_allclose(trajectory.cell, [[12, 0, 0], [2.5, 11, 0], [-1.5, 1.2, 13]])
+
+
+def test_lammps_dumps_must_name_and_number_their_atoms(tmp_path):
+    text = (DATA / "lammps/wrapped.lammpstrj").read_text()
+    with pytest.raises(ValueError, match="--species-order Li,Si"):
+        converted(DATA / "lammps/wrapped.lammpstrj", tmp_path)
+    (tmp_path / "a.lammpstrj").write_text(text.replace("ATOMS id type", "ATOMS c_k type"))
+    with pytest.raises(ValueError, match="no atom ids"):
+        converted(tmp_path / "a.lammpstrj", tmp_path, species_order=["Li", "Si"])
+
+
+def test_pw_output_of_a_real_run(tmp_path):
+    done, got = converted(DATA / "qe_md/segment_0/aiida.out", tmp_path)
+    assert (done.frames, got.shape) == (3, (3, 15, 3))
+    with Trajectory(tmp_path / "out.h5") as trajectory:
+        assert trajectory.symbols == ["Li"] * 11 + ["Si"] * 4
+        np.testing.assert_allclose(trajectory.cell, 6.12 * np.eye(3), atol=1e-5)
+        assert trajectory.potential_energy[0] == pytest.approx(-710.1336, abs=1e-3)
+
+
+def test_energies_and_temperatures_are_kept(tmp_path, walk, structures):
+    from ase.calculators.singlepoint import SinglePointCalculator
+    from ase.units import kB
+
+    made = structures(walk(5))
+    for number, atoms in enumerate(made):
+        atoms.calc = SinglePointCalculator(atoms, energy=-float(number))
+        atoms.set_momenta(np.ones((4, 3)))
+    write(tmp_path / "run.extxyz", made)
+    converted(tmp_path / "run.extxyz", tmp_path)
+    with Trajectory(tmp_path / "out.h5") as trajectory:
+        np.testing.assert_allclose(trajectory.potential_energy, -np.arange(5.0))
+        kinetic = 1.5 * (3 / 6.94 + 1 / 28.085)
+        assert trajectory.mean_temperature_k() == pytest.approx(2 * kinetic / (12 * kB), rel=1e-3)
+
+
+def test_an_xdatcar_is_read_piece_by_piece(tmp_path, walk, structures, monkeypatch):
+    """ASE holds every frame that it is given: here a piece at a time."""
+    x = walk(25)
+    write(tmp_path / "XDATCAR", structures(x), format="vasp-xdatcar")
+    monkeypatch.setattr(frames_module, "XDATCAR_FRAMES", 10)
+    lengths = []
+    reader = frames_module._xdatcar_pieces
+
+    def pieces(source):
+        for piece in reader(source):
+            lengths.append(piece.count("Direct"))
+            yield piece
+
+    monkeypatch.setattr(frames_module, "_xdatcar_pieces", pieces)
+    assert len(list(iter_frames(tmp_path / "XDATCAR"))) == 25
+    assert lengths == [10, 10, 5]
+
+
+def test_h5md_is_copied_clean(tmp_path, walk, structures):
+    x = walk()
+    write(tmp_path / "run.extxyz", structures(x))
+    convert_to_h5md(tmp_path / "run.extxyz", tmp_path / "a.h5", 0.05)
+    done = convert_to_h5md(tmp_path / "a.h5", tmp_path / "b.h5")
+    assert (done.frames, done.warnings) == (60, ())
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+    with pytest.raises(ValueError, match="is the source itself"):
+        convert_to_h5md(tmp_path / "a.h5", tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize("form", ["extxyz", "vasp-xdatcar", "lammps"])
+def test_a_file_that_breaks_off_is_used_as_far_as_it_is_whole(tmp_path, walk, structures, form):
+    """Wherever it breaks off: within a frame, within a line, within the last number."""
+    if form == "lammps":
+        source, options = tmp_path / "run.lammpstrj", {"species_order": ["Li", "Si"]}
+        whole = (DATA / "lammps/unwrapped.lammpstrj").read_text()
+    else:
+        source, options = tmp_path / NAMES[form], {}
+        text = io.StringIO()
+        write(text, structures(walk(41)), format=form)
+        whole = text.getvalue()
+    source.write_text(whole)
+    _, x = converted(source, tmp_path, **options)
+    lines = whole.splitlines(keepends=True)
+    end = len(whole)
+    for cut in (end - 3, end - len(lines[-1]), end - len(lines[-1]) - 4, int(0.6 * end)):
+        source.write_text(whole[:cut])
+        done, got = converted(source, tmp_path, **options)
+        np.testing.assert_array_equal(got, x[: done.frames])
+        assert done.frames == 40 if cut > 0.9 * end else 20 < done.frames < 30
+        (warning,) = (warning for warning in done.warnings if "wrapped" not in warning)
+        assert f"the {done.frames} frames before" in warning
+
+
+def test_too_large_moves_are_refused(tmp_path, walk, structures):
+    write(tmp_path / "run.extxyz", structures(walk(step=6.0), wrap=True))
+    with pytest.raises(ValueError, match="half the smallest height"):
+        converted(tmp_path / "run.extxyz", tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["run.extxyz"]
 
 
-def test_changing_cell_or_atoms_are_refused(tmp_path):
-    one, two = list(structures(walk(2), TRICLINIC, False))
-    two.set_cell(TRICLINIC * 1.01)
+def test_changing_cell_or_atoms_are_refused(tmp_path, walk, structures, triclinic):
+    one, two = structures(walk(2))
+    two.set_cell(triclinic * 1.01)
     write(tmp_path / "cell.extxyz", [one, two])
     with pytest.raises(ValueError, match="cell changes at frame 1"):
-        convert_to_h5md(tmp_path / "cell.extxyz", tmp_path / "run.h5", 0.05)
-    write(tmp_path / "atoms.extxyz", [one, one[:3]])
-    with pytest.raises(ValueError, match="other atoms"):
-        convert_to_h5md(tmp_path / "atoms.extxyz", tmp_path / "run.h5", 0.05)
+        converted(tmp_path / "cell.extxyz", tmp_path)
+    write(tmp_path / "atoms.extxyz", [one, one, one[:3], one])
+    with pytest.raises(ValueError, match="frame 2 has other atoms"):
+        converted(tmp_path / "atoms.extxyz", tmp_path)
+    swapped = one[[3, 1, 2, 0]]
+    write(tmp_path / "order.extxyz", [one, one, swapped])
+    with pytest.raises(ValueError, match="frame 2 has other atoms"):
+        converted(tmp_path / "order.extxyz", tmp_path)
 
 
-def test_unreadable_input_is_one_line(tmp_path):
+def test_unreadable_input_is_one_line(tmp_path, walk, structures):
     with pytest.raises(ValueError, match="does not exist"):
-        convert_to_h5md(tmp_path / "no.xyz", tmp_path / "run.h5", 0.05)
+        converted(tmp_path / "no.xyz", tmp_path)
     (tmp_path / "odd.abc").write_text("nothing known")
-    with pytest.raises(ValueError, match="cannot be read as a trajectory"):
-        convert_to_h5md(tmp_path / "odd.abc", tmp_path / "run.h5", 0.05)
+    with pytest.raises(ValueError, match="in no format that ASE knows"):
+        converted(tmp_path / "odd.abc", tmp_path)
     with pytest.raises(ValueError, match="positive"):
-        convert_to_h5md(tmp_path / "odd.abc", tmp_path / "run.h5", 0.0)
+        converted(tmp_path / "odd.abc", tmp_path, 0.0)
+    with pytest.raises(ValueError, match="holds no times: give --frame-interval-fs"):
+        converted(tmp_path / "odd.abc", tmp_path, None)
     (tmp_path / "flat.extxyz").write_text("1\nProperties=species:S:1:pos:R:3\nLi 0 0 0\n")
     with pytest.raises(ValueError, match="three-dimensional cell"):
-        convert_to_h5md(tmp_path / "flat.extxyz", tmp_path / "run.h5", 0.05)
+        converted(tmp_path / "flat.extxyz", tmp_path)
+    (tmp_path / "bad.extxyz").write_text("2\nProperties=species:S:1:pos:R:3\nLi 0 0\n")
+    with pytest.raises(ValueError, match=r"bad\.extxyz cannot be read as a trajectory"):
+        converted(tmp_path / "bad.extxyz", tmp_path)
+    write(tmp_path / "run.extxyz", structures(walk(3)))
+    with pytest.raises(ValueError, match="has 4 atoms, the structure that names them"):
+        converted(tmp_path / "run.extxyz", tmp_path, topology=np.array([3, 3]))

@@ -171,25 +171,5 @@ def test_disk_full_raises_and_leaves_earlier_segments(tmp_path):
     assert truncate_segments(tmp_path, 1000) == 20
 
 
-def test_foreign_and_truncated_files(tmp_path):
-    with pytest.raises(ValueError, match="does not exist"):
-        Trajectory(tmp_path / "no.h5")
-    (tmp_path / "text.h5").write_text("hello")
-    with pytest.raises(ValueError, match="no HDF5 file, or was cut short"):
-        Trajectory(tmp_path / "text.h5")
-    write(tmp_path / "seg", frames(10))
-    join_segments(tmp_path / "seg", tmp_path / "all.h5")
-    data = (tmp_path / "all.h5").read_bytes()
-    (tmp_path / "half.h5").write_bytes(data[: len(data) // 2])
-    with pytest.raises(ValueError, match="cut short"):
-        Trajectory(tmp_path / "half.h5")
-    import h5py
-
-    with h5py.File(tmp_path / "other.h5", "w") as file:
-        file["x"] = 1
-    with pytest.raises(ValueError, match="no H5MD trajectory"):
-        Trajectory(tmp_path / "other.h5")
-
-
 def test_limits_of_this_process_are_untouched():
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 30000
