@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ValidationError
 
-from ..markov.analysis import Settings, analyse
+from ..markov.analysis import analyse
+from ..markov.findings import Settings
 from ..markov.io import save_model
 from ..markov.observe import Step
 from ..markov.paths_io import save_paths
@@ -64,6 +66,8 @@ def run_analyse(
     try:
         with ExitStack() as stack:
             return _run(job, Path(folder), stack, progress, step, began)
+    except ValidationError:  # of our own results: no fault of the input
+        raise
     except ValueError as error:
         raise JobError(Status.TRAJECTORY_UNUSABLE, str(error)) from error
 

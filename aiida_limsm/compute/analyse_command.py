@@ -2,203 +2,118 @@
 
 from __future__ import annotations
 
-import sys
 import time
+from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
-from pydantic import ValidationError
 
-from .base import (
-    MODEL_FILENAME,
-    PATHS_FILENAME,
-    RESULTS_FILENAME,
-    JobError,
-    Status,
-    first_error,
-    write_model,
-)
-from .environment import configure_threads
+from .base import MODEL_FILENAME, PATHS_FILENAME, RESULTS_FILENAME, write_model
+from .convert_command import split_symbols
 from .inputs import AnalyseInput
-from .jobs import job_options, run_job
+from .jobs import job_options
 from .results import AnalyseResults
+from .terminal import (
+    field_option,
+    given,
+    output_option,
+    refuse,
+    run_job_file,
+    show_options,
+    watch_job,
+    written,
+)
 
-__all__ = ["ProgressBar", "analyse", "analyse_files"]
+__all__ = ["analyse"]
 
 OWN = (MODEL_FILENAME, PATHS_FILENAME)
-BAD_INPUT = (Status.INVALID_INPUT, Status.TRAJECTORY_UNUSABLE)
+_option = partial(field_option, AnalyseInput)
 
 
-class ProgressBar:
-    """One bar a stage on standard error; silent where that is no terminal."""
-
-    def __init__(self) -> None:
-        self._shown = sys.stderr.isatty()
-        self._stage = ""
-        self._bar: Any = None
-        self._done = 0
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` steps of a stage are over."""
-        if not self._shown:
-            return
-        if stage != self._stage:
-            self.close()
-            self._stage, self._done = stage, 0
-            self._bar = click.progressbar(
-                length=total, label=f"{stage:<22}", file=sys.stderr, width=30
-            )
-            self._bar.__enter__()
-        self._bar.update(done - self._done)
-        self._done = done
-        if done >= total:
-            self.close()
-
-    def close(self) -> None:
-        """End the line of the bar."""
-        if self._bar is not None:
-            self._bar.__exit__(None, None, None)
-            self._bar, self._stage = None, ""
-
-
-def analyse_files(values: dict[str, Any], output: Path, figures: bool, quiet: bool) -> int:
-    """Analyse, write ``results.json``, ``model.h5`` and figures, print a summary.
-
-    Earlier results in the folder stay until the new ones are whole. Returns the exit code: 2 for
-    bad input, 1 for anything else that went wrong.
-    """
+def _analyse(values: dict[str, Any], output: Path, figures: bool, quiet: bool) -> None:
+    """Analyse, print a summary, draw; the summary does not wait for the figures."""
     began = time.monotonic()
-    bar = ProgressBar()
-
-    def line(text: str) -> None:
-        if not quiet:
-            bar.close()
-            click.echo(text, err=True)
-
-    configure_threads(1)
-    from .analyse import run_analyse
-
-    try:
-        job = AnalyseInput.model_validate(values)
-        output.mkdir(parents=True, exist_ok=True)
-        results = run_analyse(job, output, line, (lambda *_: None) if quiet else bar)
-        write_model(results, output / RESULTS_FILENAME)
-    except ValidationError as error:
-        return _refuse(first_error(error), 2)
-    except JobError as error:
-        return _refuse(error.message, 2 if error.status in BAD_INPUT else 1)
-    except OSError as error:
-        return _refuse(f"{error.filename or output}: {error.strerror or error}", 1)
-    finally:
-        bar.close()
+    results = watch_job("analyse", values, output, quiet)
+    assert isinstance(results, AnalyseResults)
     from aiida_limsm.report.analysis import analysis_text, draw_analysis
 
     click.echo(analysis_text(results))
+    model = output / str(results.model_file)
     if figures:
-        results = _draw(results, output, draw_analysis)
-    click.echo(
-        f"\n{output / RESULTS_FILENAME}, {output / str(results.model_file)}"
-        + (f" and {len(results.figures)} figures" if results.figures else "")
-        + f" written in {time.monotonic() - began:.1f} s"
-    )
-    return 0
+        names = draw_analysis(results, model, output)
+        results = results.model_copy(update={"figures": names})
+        write_model(results, output / RESULTS_FILENAME)
+    files = (output / RESULTS_FILENAME, model)
+    click.echo(f"\n{written(files, results.figures, began)}")
 
 
-def _draw(results: AnalyseResults, output: Path, draw: Any) -> AnalyseResults:
-    names = draw(results, output / str(results.model_file), output)
-    results = results.model_copy(update={"figures": tuple(names)})
-    write_model(results, output / RESULTS_FILENAME)
-    return results
-
-
-def _refuse(message: str, code: int) -> int:
-    click.echo(f"limsm analyse: {message}", err=True)
-    return code
-
-
-def _existing() -> click.Path:
-    return click.Path(path_type=Path, dir_okay=False, exists=True)
-
-
-def _choices(field: str) -> click.Choice[str]:
-    """Return the values a field of the input model allows."""
-    return click.Choice(get_args(AnalyseInput.model_fields[field].annotation))
-
-
-@click.command()
+@click.command(short_help="Diffusion tensor with its error from trajectories.")
 @click.argument("trajectories", nargs=-1, metavar="TRAJECTORY...", type=click.Path(path_type=Path))
-@click.option(
+@_option(
     "--structure",
     "structure_file",
-    type=_existing(),
-    help="Crystal whose atoms of the species mark the sites; any file ASE reads. Its cell must "
-    "tile the MD cell.",
+    "Crystal whose atoms of the species mark the sites, needed but for --sites density; any file "
+    "ASE reads. Its cell must tile the MD cell; it may be turned and a little strained against it.",
+    "",
 )
-@click.option("--species", help="The mobile species.  [default: Li]")
-@click.option(
+@_option("--species", "species", "The mobile species.")
+@_option(
     "--frame-interval-fs",
-    type=float,
-    help="Time between frames; H5MD files carry their own.",
+    "frame_interval_fs",
+    "Time between frames, needed where the file holds no times.",
+    "that of the H5MD file",
 )
-@click.option("--temperature-k", type=float, help="Label, where the trajectory holds none.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("analysis"),
-    show_default=True,
-    help="Folder of results.json, model.h5, paths.h5 and figures.",
+@_option(
+    "--temperature-k",
+    "temperature_k",
+    "Temperature of the run: a label, and a check where the file has temperatures.",
+    "the mean of the file",
 )
-@click.option("--skip-ps", type=float, help="Leave out this much of the start (equilibration).")
-@click.option(
+@output_option("analysis", "results.json, model.h5, paths.h5 and the figures")
+@_option("--skip-ps", "skip_ps", "Leave out this much of the start (equilibration).")
+@_option(
     "--sites",
-    type=_choices("sites"),
-    help="Where sites come from: the structure, the structure and the interstitials that the "
-    "density shows, or the density alone.  [default: structure]",
+    "sites",
+    "Where sites come from: the structure; the structure and the interstitials that the density "
+    "of the ions shows; or the density alone.",
 )
-@click.option(
+@_option(
     "--assignment",
-    type=_choices("assignment"),
-    help="core: an ion keeps its site until it comes close to another one, so that recrossings "
-    "are no jumps; nearest: the nearest site at every frame.  [default: core]",
+    "assignment",
+    "core: an ion keeps its site until it comes close to another one, so that recrossings are no "
+    "jumps; nearest: the nearest site at every frame.",
 )
-@click.option(
+@_option(
     "--core-radius",
     "core_radius_angstrom",
-    type=float,
-    help="Å.  [default: 0.7, less where sites are close]",
+    "How close, Å.",
+    "0.7, less where sites are close",
 )
-@click.option(
+@_option(
     "--pool",
-    type=_choices("pool"),
-    help="Which sites count as one state: none, those a lattice translation apart, or all that "
-    "the space group maps onto one another.  [default: translations]",
+    "pool",
+    "Which sites are one state: none, those a lattice translation apart, or all that the space "
+    "group maps onto one another.",
 )
-@click.option("--lag-ps", type=float, help="Lag time.  [default: the plateau of D(τ) decides]")
-@click.option("--number-of-lags", type=int, help="Lags that are compared.  [default: 16]")
-@click.option("--bootstrap-samples", type=int, help="[default: 200]")
-@click.option("--time-blocks", type=int, help="Blocks of time, for the errors.  [default: 5]")
-@click.option(
-    "--minimum-jumps",
-    type=int,
-    help="Independent jumps below which D is 'not resolved'.  [default: 10]",
-)
-@click.option("--seed", type=int, help="Of the bootstrap.  [default: 0]")
-@click.option("--memory-mb", type=int, help="Bound of the working memory.  [default: 512]")
-@click.option(
+@_option("--lag-ps", "lag_ps", "Lag time of the model.", "the plateau of D(τ) decides")
+@_option("--number-of-lags", "number_of_lags", "Lags that are compared.")
+@_option("--bootstrap-samples", "bootstrap_samples", "Samples for the errors.")
+@_option("--time-blocks", "time_blocks", "Blocks of time that the bootstrap draws from.")
+@_option("--minimum-jumps", "minimum_jumps", "Independent jumps below which D is 'not resolved'.")
+@_option("--seed", "seed", "Of the bootstrap.")
+@_option("--memory-mb", "memory_mb", "Bound of the working memory.")
+@_option(
     "--topology",
     "topology_file",
-    type=_existing(),
-    help="Structure that names the atoms in the trajectory's order, where the trajectory does not.",
+    "Structure that names the atoms in the trajectory's order, where the trajectory does not.",
 )
 @click.option(
     "--species-order",
     metavar="Li,Si",
     help="Elements of the atom types 1, 2, … of a LAMMPS dump.",
 )
-@click.option("--figures/--no-figures", default=True, show_default=True, help="Write PNG figures.")
-@click.option("--quiet", is_flag=True, help="No progress; results only.")
+@show_options
 @job_options
 def analyse(
     trajectories: tuple[Path, ...],
@@ -211,34 +126,57 @@ def analyse(
     fields: bool,
     **options: Any,
 ) -> None:
-    """Lattice sites, Markov state model and diffusion tensor from MD trajectories.
+    """Diffusion tensor with its error from MD trajectories, by a Markov model over lattice sites.
 
-    Reads H5MD, extended XYZ, ASE .traj, XDATCAR, LAMMPS dumps, pw.x output and what else ASE
-    reads; wrapped positions are unwrapped. Several trajectories of one system are counted
-    together.
+    TRAJECTORY is H5MD, extended XYZ, ASE .traj, XDATCAR, a LAMMPS dump, pw.x output, or what else
+    ASE reads. Several, of one system at one temperature, are counted together. Wrapped positions
+    are unwrapped and the drift of the framework is taken off; a file that was cut short is used as
+    far as it is whole. Exit code 2 and one line where the input cannot be used.
 
     \b
     Examples:
       limsm analyse md.h5 --structure LiSi.cif -o analysis
-      limsm analyse XDATCAR --structure POSCAR --frame-interval-fs 20 --temperature-k 700
-      limsm analyse a.h5 b.h5 --structure POSCAR --sites interstitials --pool spacegroup
+      limsm analyse XDATCAR --structure POSCAR --frame-interval-fs 20
+      limsm analyse a.h5 b.h5 --structure POSCAR --sites interstitials
+      limsm analyse dump.lammpstrj --species-order Li,Si --structure LiSi.cif \\
+            --frame-interval-fs 10 --temperature-k 700
       limsm analyse glass.extxyz --sites density --frame-interval-fs 10
-      limsm analyse input.json             a job file with the fields of --fields
+      limsm analyse input.json      a job file with the fields of --fields
+
+    \b
+    What is done:
+      sites   Every atom of the species in the structure marks one; crystal and
+              MD cell are matched, supercell or not. Where ions use sites that
+              the structure lacks, --sites interstitials finds them in the
+              density of the ions; --sites density needs no structure at all.
+      jumps   Every ion is followed from site to site, with the lattice cell.
+      model   Transition probabilities at a lag time, tested against the data.
+      D       In closed form, beside that of the mean-square displacement;
+              errors by bootstrap over ions and time blocks. Where too few
+              jumps were seen: "not resolved", with an upper bound.
+
+    \b
+    What comes out, in the folder of -o:
+      results.json  D three ways with errors, sites, jumps and rates, tests
+      model.h5      the model and its curves, for limsm propagate and Python
+      paths.h5      the site of every ion at every frame
+      *.png         msd, d_of_lag, implied_timescales, chapman_kolmogorov,
+                    spectrum, eigenvectors (slowest processes), network (jumps)
     """  # noqa: D301 - click wants the backspace character itself
-    job_file = trajectories[0] if [p.suffix for p in trajectories] == [".json"] else None
-    if fields or folder or settings or job_file:
-        run_job("analyse", job_file, settings, folder, fields)
+    job = {"settings": settings, "folder": folder, "fields": fields}
+    first = trajectories[0] if trajectories else None
+    if run_job_file("analyse", first, len(trajectories) - 1, job):
         return
     if not trajectories:
-        raise click.UsageError("give a trajectory (limsm analyse --help shows examples)")
+        refuse("analyse", "give a trajectory (limsm analyse --help shows examples)")
     if any(path.resolve().parent == output.resolve() and path.name in OWN for path in trajectories):
-        raise click.UsageError(f"{output} would overwrite a trajectory: choose another --output")
-    values = {key: value for key, value in options.items() if value is not None}
+        refuse("analyse", f"{output} would overwrite a trajectory: choose another --output")
+    values = given(options)
     for key in ("structure_file", "topology_file"):
         if key in values:
-            values[key] = str(values[key].resolve())
+            values[key] = str(Path(values[key]).resolve())
     values.setdefault("structure_file", None)
     values["trajectory_files"] = tuple(str(path.resolve()) for path in trajectories)
     if species_order is not None:
-        values["species_order"] = tuple(species_order.replace(",", " ").split())
-    raise SystemExit(analyse_files(values, output, figures, quiet))
+        values["species_order"] = split_symbols(species_order)
+    _analyse(values, output, figures, quiet)

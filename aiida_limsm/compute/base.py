@@ -14,6 +14,7 @@ RESULTS_FILENAME = "results.json"
 LOG_FILENAME = "limsm.log"
 MODEL_FILENAME = "model.h5"
 PATHS_FILENAME = "paths.h5"
+PROPAGATION_FILENAME = "propagation.h5"
 
 
 class LimsmModel(BaseModel):

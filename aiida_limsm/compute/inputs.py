@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from .base import LimsmModel
+from .base import MODEL_FILENAME, LimsmModel
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -188,4 +188,43 @@ class AnalyseInput(LimsmModel):
                 f"sites '{self.sites}' needs a structure (--structure FILE); "
                 "sites 'density' needs none"
             )
+        return self
+
+
+class PropagateInput(LimsmModel):
+    """Spreading of ions over a periodic box of cells of a Markov model.
+
+    ``start``: ``slab`` fills the middle half of the box along ``axis``; ``point`` puts one ion into
+    the middle cell (on ``site``, a label, or spread as in equilibrium); ``gaussian`` spreads one
+    ion along ``axis`` with the standard deviation ``width_angstrom``. The profile is taken across
+    the planes of cells along ``axis``. ``times_ps``, or ``number_of_times`` times up to
+    ``total_time_ps``, evenly on a logarithmic scale; with neither, up to the time in which the
+    longest wave of the box relaxes under Fick's law.
+    """
+
+    model_file: str = MODEL_FILENAME
+    cells: tuple[PositiveInt, PositiveInt, PositiveInt] = (100, 100, 100)
+    start: Literal["slab", "point", "gaussian"] = "slab"
+    axis: Literal["a", "b", "c"] = "a"
+    site: str | None = None
+    width_angstrom: Positive | None = None
+    times_ps: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)] | None = (
+        None
+    )
+    total_time_ps: Positive | None = None
+    number_of_times: Annotated[int, Field(ge=2, le=1000)] = 10
+    method: Literal["auto", "bloch", "sparse"] = "auto"
+    keep_density: bool = False
+    memory_mb: Annotated[int, Field(ge=16)] = 2048
+
+    @model_validator(mode="after")
+    def _choices_fit(self) -> PropagateInput:
+        if self.times_ps is not None and self.total_time_ps is not None:
+            raise ValueError("give times_ps or total_time_ps, not both")
+        if self.times_ps is not None and list(self.times_ps) != sorted(self.times_ps):
+            raise ValueError("times_ps must be ascending")
+        if (self.width_angstrom is not None) != (self.start == "gaussian"):
+            raise ValueError("width_angstrom is needed for start 'gaussian', and only for it")
+        if self.site is not None and self.start != "point":
+            raise ValueError("site is for start 'point' only")
         return self

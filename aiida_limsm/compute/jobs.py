@@ -26,8 +26,14 @@ from .base import (
     write_model,
 )
 from .environment import configure_threads
-from .inputs import AnalyseInput, EvaluateInput, MdInput, TrainInput
-from .results import AnalyseResults, EvaluateResults, MdResults, TrainResults
+from .inputs import AnalyseInput, EvaluateInput, MdInput, PropagateInput, TrainInput
+from .results import (
+    AnalyseResults,
+    EvaluateResults,
+    MdResults,
+    PropagateResults,
+    TrainResults,
+)
 
 __all__ = ["JOBS", "Job", "execute", "job_options", "run_job"]
 
@@ -59,6 +65,9 @@ JOBS: dict[str, Job] = {
     "md": Job(MdInput, MdResults, "aiida_limsm.compute.md:run_md"),
     "evaluate": Job(EvaluateInput, EvaluateResults, "aiida_limsm.compute.evaluate:run_evaluate"),
     "analyse": Job(AnalyseInput, AnalyseResults, "aiida_limsm.compute.analyse:run_analyse"),
+    "propagate": Job(
+        PropagateInput, PropagateResults, "aiida_limsm.compute.propagate:run_propagate"
+    ),
 }
 
 

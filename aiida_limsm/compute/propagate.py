@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import h5py
 import numpy as np
-from pydantic import Field, model_validator
 
 from ..markov.arrays import FloatArray
 from ..markov.fick import FickComparison, compare_with_fick, plane_diffusion
@@ -19,18 +18,12 @@ from ..markov.model import MarkovModel
 from ..markov.propagation import choose_method, propagate
 from ..markov.start_profiles import gaussian_density, point_density, slab_density
 from ..units import ANGSTROM2_PER_PS_TO_CM2_PER_S
-from .base import MODEL_FILENAME, JobError, JobResults, LimsmModel, Status
-from .results import Matrix3
+from .base import PROPAGATION_FILENAME, JobError, Status
+from .inputs import PropagateInput
+from .results import PropagateResults
 
-__all__ = [
-    "PROPAGATION_FILENAME",
-    "PropagateInput",
-    "PropagateResults",
-    "read_profiles",
-    "run_propagate",
-]
+__all__ = ["PROPAGATION_FILENAME", "read_profiles", "run_propagate"]
 
-PROPAGATION_FILENAME = "propagation.h5"
 FORMAT = "aiida-limsm propagation"
 VERSION = 1
 
@@ -39,74 +32,6 @@ FIRST_TIME = 1e-3
 
 ARRAYS_HELD = 6
 """Arrays of one number a site that a propagation holds at the least."""
-
-Positive = Annotated[float, Field(gt=0)]
-PositiveInt = Annotated[int, Field(gt=0)]
-
-
-class PropagateInput(LimsmModel):
-    """Spreading of ions over a periodic box of cells of a Markov model.
-
-    ``start``: ``slab`` fills the middle half of the box along ``axis``; ``point`` puts one ion into
-    the middle cell (on ``site``, a label, or spread as in equilibrium); ``gaussian`` spreads one
-    ion along ``axis`` with the standard deviation ``width_angstrom``. The profile is taken across
-    the planes of cells along ``axis``. ``times_ps``, or ``number_of_times`` times up to
-    ``total_time_ps``, evenly on a logarithmic scale; with neither, up to the time in which the
-    longest wave of the box relaxes under Fick's law.
-    """
-
-    model_file: str = MODEL_FILENAME
-    cells: tuple[PositiveInt, PositiveInt, PositiveInt] = (100, 100, 100)
-    start: Literal["slab", "point", "gaussian"] = "slab"
-    axis: Literal["a", "b", "c"] = "a"
-    site: str | None = None
-    width_angstrom: Positive | None = None
-    times_ps: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)] | None = (
-        None
-    )
-    total_time_ps: Positive | None = None
-    number_of_times: Annotated[int, Field(ge=2, le=1000)] = 10
-    method: Literal["auto", "bloch", "sparse"] = "auto"
-    keep_density: bool = False
-    memory_mb: Annotated[int, Field(ge=16)] = 2048
-
-    @model_validator(mode="after")
-    def _choices_fit(self) -> PropagateInput:
-        if self.times_ps is not None and self.total_time_ps is not None:
-            raise ValueError("give times_ps or total_time_ps, not both")
-        if self.times_ps is not None and list(self.times_ps) != sorted(self.times_ps):
-            raise ValueError("times_ps must be ascending")
-        if (self.width_angstrom is not None) != (self.start == "gaussian"):
-            raise ValueError("width_angstrom is needed for start 'gaussian', and only for it")
-        if self.site is not None and self.start != "point":
-            raise ValueError("site is for start 'point' only")
-        return self
-
-
-class PropagateResults(JobResults):
-    """Result of ``limsm propagate``; profiles at every time are in ``profiles_file``.
-
-    ``relative_l2`` is ‖c_model − c_Fick‖ / ‖c_Fick‖ over the ions of all cells; variances are of
-    the position across the planes of cells along ``axis``, D across them is ``d_axis_cm2_s``.
-    ``ions_drift`` is the largest relative change of the number of ions.
-    """
-
-    profiles_file: str | None = None
-    figures: tuple[str, ...] = ()
-    n_sites: int = 0
-    cells: tuple[int, int, int] | None = None
-    axis: Literal["a", "b", "c"] | None = None
-    start: str = ""
-    method: str = ""
-    lag_time_ps: float | None = None
-    times_ps: tuple[float, ...] = ()
-    relative_l2: tuple[float, ...] = ()
-    variance_model_angstrom2: tuple[float, ...] = ()
-    variance_fick_angstrom2: tuple[float, ...] = ()
-    tensor_cm2_s: Matrix3 | None = None
-    d_axis_cm2_s: float | None = None
-    ions_drift: float = 0.0
-    wall_seconds: float = 0.0
 
 
 def run_propagate(

@@ -251,3 +251,29 @@ class AnalyseResults(JobResults):
     pathways: tuple[PathwaySummary, ...] = ()
     metastable_sets: int = 1
     wall_seconds: float = 0.0
+
+
+class PropagateResults(JobResults):
+    """Result of ``limsm propagate``; profiles at every time are in ``profiles_file``.
+
+    ``relative_l2`` is ‖c_model − c_Fick‖ / ‖c_Fick‖ over the ions of all cells; variances are of
+    the position across the planes of cells along ``axis``, D across them is ``d_axis_cm2_s``.
+    ``ions_drift`` is the largest relative change of the number of ions.
+    """
+
+    profiles_file: str | None = None
+    figures: tuple[str, ...] = ()
+    n_sites: int = 0
+    cells: tuple[int, int, int] | None = None
+    axis: Literal["a", "b", "c"] | None = None
+    start: str = ""
+    method: str = ""
+    lag_time_ps: float | None = None
+    times_ps: tuple[float, ...] = ()
+    relative_l2: tuple[float, ...] = ()
+    variance_model_angstrom2: tuple[float, ...] = ()
+    variance_fick_angstrom2: tuple[float, ...] = ()
+    tensor_cm2_s: Matrix3 | None = None
+    d_axis_cm2_s: float | None = None
+    ions_drift: float = 0.0
+    wall_seconds: float = 0.0

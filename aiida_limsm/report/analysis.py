@@ -5,6 +5,7 @@ Matplotlib is loaded by :func:`draw_analysis` only, so that the summary comes fi
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections import Counter
 from pathlib import Path
@@ -108,9 +109,7 @@ def _diffusion_rows(results: AnalyseResults) -> list[tuple[str, str]]:
         axes = results.principal_axes
         values = ", ".join(format_with_error(a.d_cm2_s, a.error_cm2_s) for a in axes)
         rows.append(("principal values", f"{values} cm²/s"))
-        rows.append(
-            ("axes", f"{_directions(results)}; D is resolved along {results.dimensionality} of 3")
-        )
+        rows.append(("axes", f"{_directions(results)}; {results.dimensionality} of 3 resolved"))
     return rows
 
 
@@ -138,7 +137,17 @@ def _model_rows(results: AnalyseResults) -> list[tuple[str, str]]:
         rows.append(("slowest relaxation", _relaxation(results)))
     if results.bottlenecks:
         rows.append(("bottlenecks", _bottlenecks(results.bottlenecks)))
+    if results.framework_drift_a is not None:
+        rows.append(("framework", _framework(results.framework_drift_a, results)))
     return rows
+
+
+def _framework(drift: float, results: AnalyseResults) -> str:
+    """Return how the framework moves: as a whole, which is taken off, and its atoms in it."""
+    if results.framework_msd_angstrom2 is None:
+        return f"none: the centre of mass drifts by {drift:.2f} Å, taken off"
+    end = math.sqrt(results.framework_msd_angstrom2)
+    return f"drifts by {drift:.2f} Å, taken off; its atoms end {end:.2f} Å (rms) from the start"
 
 
 def _ratio(results: AnalyseResults, ratio: Ratio | None) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from aiida_limsm.compute import cli
+from aiida_limsm.compute import cli, jobs
 from aiida_limsm.compute.base import JobError, Status, read_model
 from aiida_limsm.compute.results import MdResults
 
@@ -30,7 +30,7 @@ def runner(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             raise calls["end"]
         return calls["end"]
 
-    monkeypatch.setattr(cli.Job, "load_runner", lambda self: run)
+    monkeypatch.setattr(jobs.Job, "load_runner", lambda self: run)
     return calls
 
 
@@ -49,21 +49,21 @@ def results(folder: Path) -> MdResults:
 def test_help_lists_the_jobs_with_examples() -> None:
     done = limsm("--help")
     assert done.exit_code == 0
-    for word in ("md", "train", "evaluate", "analyse", "inspect", "Examples"):
+    for word in (*jobs.JOBS, "inspect", "convert", "--structure LiSi.cif"):
         assert word in done.output
     assert "trajectory.h5" in limsm("md", "-h").output
     assert limsm("--version").output.startswith("limsm, version")
 
 
 def test_fields_are_a_schema() -> None:
-    for job in cli.JOBS:
+    for job in jobs.JOBS:
         schema = json.loads(limsm(job, "--fields").output)
         assert schema["additionalProperties"] is False
         assert schema["properties"]
 
 
 def test_every_runner_exists() -> None:
-    for job in cli.JOBS.values():
+    for job in jobs.JOBS.values():
         assert callable(job.load_runner())
 
 
@@ -180,11 +180,16 @@ def test_convert_a_trajectory_of_another_program(tmp_path: Path) -> None:
     frames[2].positions[0] += (0.1, 0.0, 0.0)
     write(tmp_path / "md.xyz", frames)
     source, target = tmp_path / "md.xyz", tmp_path / "md.h5"
-    result = limsm("convert", source, target, "--frame-interval-ps", 0.02)
+    result = limsm("convert", source, target, "--frame-interval-fs", 20)
     assert result.exit_code == 0, result.output
     assert result.output == f"3 frames in {target}\n"
+    other = tmp_path / "other.h5"
+    untimed = limsm("convert", source, other)
     frames[2].set_cell(frames[2].cell * 1.01, scale_atoms=True)  # a varying cell is refused
     write(tmp_path / "md.xyz", frames)
-    result = limsm("convert", source, tmp_path / "other.h5", "--frame-interval-ps", 0.02)
-    assert result.exit_code == 2
-    assert len(result.stderr.splitlines()) == 1
+    changing = limsm("convert", source, other, "--frame-interval-fs", 20)
+    for result, reason in ((untimed, "holds no times"), (changing, "cell changes at frame 2")):
+        assert result.exit_code == 2
+        assert reason in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+    assert not other.exists()

@@ -109,7 +109,7 @@ def test_results_round_trip(results: LimsmModel) -> None:
         (EvaluateInput, {**EVALUATE, "dtype": "float16"}, "dtype: Input should be 'float32' or"),
         (AnalyseInput, {"trajectory_files": []}, "trajectory_files: Tuple should have at least 1"),
         (AnalyseInput, {**ANALYSE, "skip_ps": -1}, "skip_ps: Input should be greater than or eq"),
-        (AnalyseInput, {**ANALYSE, "pool": "all"}, "pool: Input should be 'none' or"),
+        (AnalyseInput, {**ANALYSE, "pool": "all"}, "pool: Input should be 'none', 'trans"),
         (AnalyseInput, {**ANALYSE, "time_blocks": 1}, "time_blocks: Input should be greater than"),
         (AnalyseInput, {**ANALYSE, "bootstrap_samples": 5}, "bootstrap_samples: Input should be"),
         (AnalyseInput, {**ANALYSE, "number_of_lags": 101}, "number_of_lags: Input should be less"),
@@ -131,10 +131,20 @@ def test_models_are_frozen() -> None:
         made.steps = 5
 
 
-def test_estimate_refuses_infinity(diffusion_estimate: dict[str, Any]) -> None:
-    diffusion_estimate["d_cm2_s"] = float("inf")
-    with pytest.raises(ValidationError, match="finite"):
-        DiffusionEstimate.model_validate(diffusion_estimate)
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+@pytest.mark.parametrize(
+    "field",
+    ["isotropic_cm2_s", "isotropic_error_cm2_s", "upper_bound_cm2_s", "tensor_cm2_s",
+     "error_cm2_s", "covariance_cm4_s2"],
+)  # fmt: skip
+def test_estimate_refuses_what_json_cannot_hold(
+    diffusion_estimate: dict[str, Any], field: str, value: float
+) -> None:
+    held = diffusion_estimate[field]
+    changed = [[value, *held[0][1:]], *held[1:]] if isinstance(held, list) else value
+    assert DiffusionEstimate.model_validate(diffusion_estimate)
+    with pytest.raises(ValidationError, match="finite number"):
+        DiffusionEstimate.model_validate(diffusion_estimate | {field: changed})
 
 
 def test_the_contract_loads_without_torch_and_ase() -> None:

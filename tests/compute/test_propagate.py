@@ -10,14 +10,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from aiida_limsm.compute.base import JobError, Status
-from aiida_limsm.compute.propagate import (
-    PROPAGATION_FILENAME,
-    PropagateInput,
-    PropagateResults,
-    read_profiles,
-    run_propagate,
-)
+from aiida_limsm.compute.base import PROPAGATION_FILENAME, JobError, Status
+from aiida_limsm.compute.inputs import PropagateInput
+from aiida_limsm.compute.propagate import read_profiles, run_propagate
+from aiida_limsm.compute.results import PropagateResults
 from aiida_limsm.markov.model import MarkovModel
 from aiida_limsm.markov.propagation import propagate
 from aiida_limsm.markov.start_profiles import point_density

@@ -18,9 +18,9 @@ from ..judge import value_text
 from ..study import Study, TemperatureResult
 from ..typeset import typeset
 from .analysis_spectrum import caveat, nothing_relaxes
-from .network import HALO, _draw_cell, _worth_drawing, draw_network
+from .network import HALO, draw_cell, draw_framework, draw_network, worth_drawing
 from .projection import View, best_view, find_channels
-from .style import BLUE, GREY, INK, VERMILION, empty, new_figure, styled
+from .style import BLUE, GREY, INK, VERMILION, empty, fit_height, new_figure, styled
 
 __all__ = ["eigenvectors_figure", "network_figure"]
 
@@ -47,25 +47,26 @@ def eigenvectors_figure(results: AnalyseResults, model: MarkovModel, curves: Cur
         empty(figure.add_subplot(), f"Slowest processes: {why}")
         return figure
     number = min(vectors.shape[1], MOST_PANELS, len(results.implied_timescales_ps))
-    columns = min(number, 2)
+    columns = 2 if number == 4 else number
     rows = -(-number // columns)
-    figure = new_figure((5.2, 7.6)[columns - 1], 3.6 * rows + 0.6)
+    figure = new_figure((5.2, 7.6, 9.6)[columns - 1], 3.6 * rows)
     lattice = model.lattice
     some = lattice.positions[:: -(-lattice.n_sites // MOST_SITES)]
-    channels = _worth_drawing(find_channels(results))
+    channels = worth_drawing(find_channels(results))
     if lattice.n_sites + 2 * len(channels) > MOST_POINTS:
         channels = []
     view = best_view(lattice.cell, some, channels)
     panels = figure.subplots(rows, columns, squeeze=False).reshape(-1)
-    for ax in panels[number:]:
-        ax.set_axis_off()
-    for k, ax in enumerate(panels[:number]):
+    for k, ax in enumerate(panels):
         colours = _draw_process(ax, vectors[:, k], model, view)
         ax.set_title(f"{k + 1}: {_time(results, k)}")
+    fit_height(figure, panels[0], 0.3 + 0.9 / rows, (rows, columns))
     bar = figure.colorbar(
         colours, ax=list(panels), orientation="horizontal", shrink=0.5, aspect=36, pad=0.03
     )
-    bar.set_label("right eigenvector ψ over its largest value: ions move between orange and blue")
+    bar.set_label(
+        "right eigenvector ψ over its largest value: ions move between orange and blue sites"
+    )
     bar.set_ticks([-1, 0, 1])
     bar.outline.set_visible(False)
     remark = caveat(results)
@@ -76,10 +77,8 @@ def eigenvectors_figure(results: AnalyseResults, model: MarkovModel, curves: Cur
 
 def _draw_process(ax: Axes, vector: FloatArray, model: MarkovModel, view: View) -> Any:
     lattice, pi = model.lattice, model.stationary_distribution
-    _draw_cell(ax, lattice.cell, view)
-    if len(lattice.framework_positions):
-        framework = view(lattice.framework_positions)
-        ax.scatter(framework[:, 0], framework[:, 1], s=9, color="#c3cad2", zorder=1)
+    draw_cell(ax, lattice.cell, view)
+    draw_framework(ax, lattice, view)
     points = view(lattice.positions)
     full = float(np.clip(3600.0 / len(points), 70.0, 420.0))
     # large ones first: small ones stay visible on top
@@ -121,6 +120,7 @@ def network_figure(results: AnalyseResults, model: MarkovModel, curves: Curves) 
     one = TemperatureResult(results.temperature_k or 0.0, results, curves, lattice=model.lattice)
     draw_network(ax, one, Study("", "", "", "", results.species, "", temperatures=(one,)))
     ax.set_title(_fastest(results))
+    fit_height(figure, ax, 1.4)
     return figure
 
 

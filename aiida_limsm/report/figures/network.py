@@ -14,6 +14,7 @@ from matplotlib.patches import FancyArrowPatch
 from matplotlib.patheffects import withStroke
 
 from aiida_limsm.compute.results import AnalyseResults
+from aiida_limsm.markov.sites import SiteLattice
 
 from ..judge import value_text
 from ..study import Study, TemperatureResult
@@ -21,7 +22,15 @@ from ..typeset import typeset
 from .projection import Channel, View, best_view, find_channels, site_cell
 from .style import GREY, ORBIT_COLOURS, empty, new_figure, styled
 
-__all__ = ["draw_network", "most_jumps", "network_figure"]
+__all__ = [
+    "HALO",
+    "draw_cell",
+    "draw_framework",
+    "draw_network",
+    "most_jumps",
+    "network_figure",
+    "worth_drawing",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -36,7 +45,12 @@ ROOMY_SITES = 12
 LABELLED_SITES = 60
 """Up to this many sites their labels can be read."""
 
-LEGEND_CHARACTERS = 58
+LEGEND_CHARACTERS = 64
+FRAMEWORK = "#b3bcc6"
+ARROWS = "#52606d"
+EDGE = 1e-3
+"""Fraction of the cell within which an atom is on a face of it."""
+
 HALO = [withStroke(linewidth=2.2, foreground="white")]
 
 
@@ -75,20 +89,30 @@ def draw_network(ax: Axes, result: TemperatureResult, study: Study) -> None:
         return
     positions = np.array([site.frac for site in found.sites]) @ cell
     channels = find_channels(found)
-    drawn = _worth_drawing(channels)
+    drawn = worth_drawing(channels)
     view = _view(study, result, cell, positions)
-    _draw_cell(ax, cell, view)
-    if result.lattice is not None and len(result.lattice.framework_positions):
-        framework = view(result.lattice.framework_positions)
-        ax.scatter(framework[:, 0], framework[:, 1], s=14, color="#c3cad2", zorder=1)
+    draw_cell(ax, cell, view)
+    framework = result.lattice is not None and draw_framework(ax, result.lattice, view)
     colours = _orbit_colours(found)
     areas = _areas(found)
     _draw_channels(ax, drawn, positions, view, areas, [colours[s.orbit] for s in found.sites])
     _draw_sites(ax, found, view(positions), areas, colours, _free_sides(drawn, positions, view))
-    _finish(ax, result, drawn, len(channels) - len(drawn), colours)
+    _finish(ax, result, drawn, len(channels) - len(drawn), colours, framework)
 
 
-def _worth_drawing(channels: list[Channel]) -> list[Channel]:
+def draw_framework(ax: Axes, lattice: SiteLattice, view: View) -> bool:
+    """Draw the framework's atoms, those on faces of the cell on all of them; tell if there are."""
+    scaled = lattice.framework_positions @ np.linalg.inv(lattice.cell)
+    scaled -= np.floor(scaled + EDGE)
+    images = np.array(list(product((0, 1), repeat=3)))
+    points = (scaled[:, None] + images).reshape(-1, 3)
+    inside = view(points[(points < 1 + EDGE).all(axis=1)] @ lattice.cell)
+    ax.scatter(inside[:, 0], inside[:, 1], s=14, color=FRAMEWORK, zorder=1)
+    return len(inside) > 0
+
+
+def worth_drawing(channels: list[Channel]) -> list[Channel]:
+    """Return the channels that are no hairlines beside the fastest."""
     return [c for c in channels if c.strength >= WEAKEST * channels[0].strength][:MAX_CHANNELS]
 
 
@@ -97,7 +121,7 @@ def _view(study: Study, result: TemperatureResult, cell: FloatArray, positions: 
     richest = most_jumps(study)
     if len(richest.analysis.sites) != len(positions):
         richest = result
-    return best_view(cell, positions, _worth_drawing(find_channels(richest.analysis)))
+    return best_view(cell, positions, worth_drawing(find_channels(richest.analysis)))
 
 
 def _orbit_colours(found: AnalyseResults) -> dict[str, str]:
@@ -111,7 +135,8 @@ def _areas(found: AnalyseResults) -> FloatArray:
     return np.array([max(full * site.occupancy, 0.08 * full) for site in found.sites])
 
 
-def _draw_cell(ax: Axes, cell: FloatArray, view: View) -> None:
+def draw_cell(ax: Axes, cell: FloatArray, view: View) -> None:
+    """Draw the edges of the cell, with the names of its vectors."""
     for corner in product((0, 1), repeat=3):
         for axis in range(3):
             if corner[axis] == 0:
@@ -192,7 +217,7 @@ def _arrow(
             shrinkA=trim[0],
             shrinkB=trim[1],
             lw=width,
-            color="#52606d",
+            color=ARROWS,
             alpha=0.35 + 0.5 * strength,
             zorder=1.5,
         )
@@ -247,6 +272,7 @@ def _finish(
     drawn: list[Channel],
     left_out: int,
     colours: dict[str, str],
+    framework: bool,
 ) -> None:
     found = result.analysis
     ax.set_aspect("equal", adjustable="datalim")
@@ -260,11 +286,13 @@ def _finish(
             Line2D([], [], marker="o", ls="", ms=7, color=colour,
                    label=f"{orbit} ({len(sites)} site{'s' if len(sites) > 1 else ''})")
         )  # fmt: skip
+    if framework:
+        handles.append(Line2D([], [], marker="o", ls="", ms=4, color=FRAMEWORK, label="framework"))
+    if drawn:
+        handles.append(Line2D([], [], color=ARROWS, lw=2.5, label="jumps, width by rate"))
     if left_out:
-        handles.append(
-            Line2D([], [], ls="", label=f"{left_out} slower kind{'s' if left_out > 1 else ''} of "
-                                        "jump not drawn")
-        )  # fmt: skip
+        kinds = f"{left_out} slower kind{'s' if left_out > 1 else ''}"
+        handles.append(Line2D([], [], ls="", label=f"{kinds} not drawn"))
     # a legend wider than the panel would shrink the picture
     longest = max(len(str(handle.get_label())) for handle in handles) + 6
     columns = int(np.clip(LEGEND_CHARACTERS // longest, 1, len(handles)))

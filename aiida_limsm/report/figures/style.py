@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 __all__ = [
     "AMBER", "BLUE", "GREEN", "GREY", "INK", "ORBIT_COLOURS", "PURPLE", "STYLE", "VERMILION",
-    "empty", "new_figure", "panel_grid", "png_bytes", "styled", "svg_bytes", "temperature_colours",
+    "empty", "fit_height", "new_figure", "panel_grid", "png_bytes", "styled", "svg_bytes", "temperature_colours",
 ]  # fmt: skip
 
 # Okabe & Ito's palette, told apart with every common form of colour blindness.
@@ -100,6 +100,27 @@ def panel_grid(
     figure = new_figure(width, (3.8 if rows == columns == 1 else size[1] * rows))
     axes = [figure.add_subplot(rows, columns, index + 1) for index in range(number)]
     return figure, axes
+
+
+def fit_height(figure: Figure, ax: Axes, extra: float, panels: tuple[int, int] = (1, 1)) -> None:
+    """Give a figure the height that its panels with equal scales fill.
+
+    Parameters
+    ----------
+    figure
+        Its width stays.
+    ax
+        One of the panels, drawn.
+    extra
+        Height of what stands around each row of panels, inches.
+    panels
+        Rows and columns.
+    """
+    rows, columns = panels
+    bounds = ax.dataLim
+    width = figure.get_figwidth() / columns
+    shape = float(np.clip(bounds.height / max(bounds.width, 1e-9), 0.3, 1.15))
+    figure.set_figheight(rows * (width * shape + extra))
 
 
 def empty(ax: Axes, message: str) -> None:
