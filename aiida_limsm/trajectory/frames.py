@@ -11,8 +11,8 @@ import numpy as np
 
 __all__ = ["iter_frames", "last_frame_is_cut"]
 
-XDATCAR_FRAMES = 200
-"""Frames of an XDATCAR handed to ASE at a time: its reader holds all that it gets in memory."""
+PIECE_FRAMES = 200
+"""Frames of a text file handed to ASE at a time: its readers go through all that they get first."""
 
 CONFIGURATION = "Direct configuration"
 LAMMPS_DUMP = "lammps-dump-text"
@@ -46,10 +46,8 @@ def iter_frames(source: Path, species_order: Sequence[str] | None = None) -> Ite
         for piece in _xdatcar_pieces(source):
             yield from iread(io.StringIO(piece), index=":", format=XDATCAR)
     elif form == EXTXYZ and source.suffix not in PACKED:
-        from ase.io.extxyz import iread_xyz
-
-        with source.open(encoding="utf-8") as file:  # iread would look through the file first
-            yield from iread_xyz(file, index=slice(None))
+        for piece in _xyz_pieces(source):
+            yield from iread(io.StringIO(piece), index=":", format=EXTXYZ)
     else:
         yield from iread(str(source), index=":", format=form)
 
@@ -110,6 +108,34 @@ def _lammps_dump(source: Path, species_order: Sequence[str] | None) -> Iterator[
             yield atoms
 
 
+def _xyz_pieces(source: Path) -> Iterator[str]:
+    """Cut an extended XYZ file into texts of some frames each.
+
+    ASE's own chunk reader (3.29, ``iread_xyz``) takes the first digit for the number of atoms.
+
+    Raises
+    ------
+    ValueError
+        The last frame is incomplete; those before have been yielded.
+    """
+    with source.open(encoding="utf-8") as file:
+        piece: list[str] = []
+        frames, complete = 0, True
+        while complete and (head := file.readline()).strip():
+            rows = [head, *(file.readline() for _ in range(int(head) + 1))]
+            complete = bool(rows[-1])
+            if complete:
+                piece += rows
+                frames += 1
+            if piece and (frames % PIECE_FRAMES == 0 or not complete):
+                yield "".join(piece)
+                piece = []
+        if piece:
+            yield "".join(piece)
+        if not complete:
+            raise ValueError("the frame is incomplete")
+
+
 def _xdatcar_pieces(source: Path) -> Iterator[str]:
     """Cut an XDATCAR into texts of a header and some frames each.
 
@@ -136,7 +162,7 @@ def _xdatcar_pieces(source: Path) -> Iterator[str]:
             if complete:
                 piece += [*(header if fresh or not piece else ()), line, *rows]
                 frames, fresh = frames + 1, False
-            if piece and (frames % XDATCAR_FRAMES == 0 or not complete):
+            if piece and (frames % PIECE_FRAMES == 0 or not complete):
                 yield "".join(piece)
                 piece = []
         if piece:

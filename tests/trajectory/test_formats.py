@@ -95,7 +95,7 @@ def test_an_xdatcar_is_read_piece_by_piece(tmp_path, walk, structures, monkeypat
     """ASE holds every frame that it is given: here a piece at a time."""
     x = walk(25)
     write(tmp_path / "XDATCAR", structures(x), format="vasp-xdatcar")
-    monkeypatch.setattr(frames_module, "XDATCAR_FRAMES", 10)
+    monkeypatch.setattr(frames_module, "PIECE_FRAMES", 10)
     lengths = []
     reader = frames_module._xdatcar_pieces
 
@@ -107,6 +107,16 @@ def test_an_xdatcar_is_read_piece_by_piece(tmp_path, walk, structures, monkeypat
     monkeypatch.setattr(frames_module, "_xdatcar_pieces", pieces)
     assert len(list(iter_frames(tmp_path / "XDATCAR"))) == 25
     assert lengths == [10, 10, 5]
+
+
+def test_extended_xyz_of_many_atoms_is_read_piece_by_piece(tmp_path, structures, monkeypatch):
+    """ASE's own reader in pieces takes the first digit of 16 for the number of atoms."""
+    monkeypatch.setattr(frames_module, "PIECE_FRAMES", 10)
+    x = np.random.default_rng(0).uniform(size=(25, 4, 3))
+    write(tmp_path / "md.xyz", [atoms.repeat((2, 2, 1)) for atoms in structures(x)])
+    read_back = list(iter_frames(tmp_path / "md.xyz"))
+    assert [len(atoms) for atoms in read_back] == [16] * 25
+    np.testing.assert_allclose([a.positions[:4] for a in read_back], x, atol=1e-7)
 
 
 def test_h5md_is_copied_clean(tmp_path, walk, structures):
