@@ -23,6 +23,9 @@ GAP = 3.0
 
 MOST_SETS = 10
 
+MOST_STEPS = 6000
+"""Of the search for the crispest memberships, which starts from the inner simplex."""
+
 
 @dataclass(frozen=True)
 class MetastableSets:
@@ -80,10 +83,12 @@ def metastable_sets(model: MarkovModel, number: int | None = None) -> Metastable
             )
         found, reason = number, "asked"
     # the first vector is constant; one more for every further connected set
-    constant = (set_of.reshape(-1)[:, None] == np.arange(len(labels))) * 1.0
-    constant[:, 0] = 1.0
-    vectors = np.concatenate([constant, spectrum.right[seen][:, : found - len(labels)]], axis=1)
-    local = _memberships(_orthonormal(vectors, pi[seen]), pi[seen])
+    local = (set_of.reshape(-1)[:, None] == np.arange(len(labels))) * 1.0
+    if found > len(labels):
+        constant = np.copy(local)
+        constant[:, 0] = 1.0
+        vectors = np.concatenate([constant, spectrum.right[seen][:, : found - len(labels)]], axis=1)
+        local = _memberships(_orthonormal(vectors, pi[seen]))
     memberships = np.zeros((model.n_sites, found))
     memberships[seen] = local
     assignment = np.full(model.n_sites, -1, dtype=np.int64)
@@ -120,11 +125,9 @@ def _orthonormal(vectors: FloatArray, pi: FloatArray) -> FloatArray:
     return columns * np.sign(np.diag(triangle)) / root
 
 
-def _memberships(vectors: FloatArray, pi: FloatArray) -> FloatArray:
-    """PCCA+ on orthonormal slow vectors (n, m), the first of them constant."""
+def _memberships(vectors: FloatArray) -> FloatArray:
+    """PCCA+ on orthonormal slow vectors (n, m), m ≥ 2, the first of them constant."""
     number = vectors.shape[1]
-    if number == 1:
-        return np.ones((len(pi), 1))
     start = np.asarray(np.linalg.inv(vectors[_corners(vectors)]), dtype=np.float64)
     free = start[1:, 1:].shape
 
@@ -136,7 +139,7 @@ def _memberships(vectors: FloatArray, pi: FloatArray) -> FloatArray:
     if number > 2:  # two sets have one feasible solution
         from scipy.optimize import minimize
 
-        options = {"maxiter": 2000 * number, "xatol": 1e-8, "fatol": 1e-10}
+        options = {"maxiter": MOST_STEPS, "xatol": 1e-8, "fatol": 1e-10}
         found = minimize(crispness, best, method="Nelder-Mead", options=options)
         best = np.asarray(found.x, dtype=np.float64)
     memberships = np.clip(vectors @ _feasible(best.reshape(free), vectors), 0.0, 1.0)
