@@ -41,24 +41,50 @@ class NeighbourList:
     nearest: FloatArray
 
 
+def _points_around(
+    cell: FloatArray, positions: FloatArray, cutoff: float
+) -> tuple[FloatArray, IntArray, IntArray]:
+    """Return all lattice points that may lie within ``cutoff`` of a site of the cell.
+
+    A sphere reaches cutoff / height cells beyond the faces: points farther out are left away, so
+    that a large cell is hardly larger for it.
+
+    Returns
+    -------
+    points, site, image
+        (n, 3) Å, (n,) and (n, 3).
+    """
+    scaled = positions @ np.linalg.inv(cell)
+    margin = cutoff / cell_heights(cell) + 1e-6  # sites may lie on a face, but for rounding
+    reach = np.ceil(margin).astype(int)
+    near = [np.zeros((0, 2), dtype=np.int64)] * 3
+    for a in range(3):  # site and cell along one axis; combined below
+        cells = np.arange(-reach[a], reach[a] + 1)
+        place = scaled[:, a, None] + cells
+        inside = (place >= -margin[a]) & (place <= 1.0 + margin[a])
+        near[a] = np.argwhere(inside) - np.array([0, reach[a]])
+    site, image = near[0][:, 0], near[0][:, 1:]
+    for a in (1, 2):
+        count = np.bincount(near[a][:, 0], minlength=len(positions))
+        first = np.cumsum(count) - count
+        each = count[site]
+        row = np.repeat(np.arange(len(site)), each)
+        offset = np.arange(len(row)) - np.repeat(np.cumsum(each) - each, each)
+        other = near[a][first[site[row]] + offset, 1]
+        site, image = site[row], np.column_stack([image[row], other])
+    return positions[site] + image @ cell, site, image
+
+
 def _pairs_within(
     cell: FloatArray, positions: FloatArray, cutoff: float
 ) -> tuple[IntArray, IntArray, IntArray, FloatArray]:
-    """Return all ordered pairs (s, j, image, vector) within ``cutoff``, s itself left out.
-
-    Two points of one cell differ by less than 1 in each fractional coordinate, and a sphere of
-    radius ``cutoff`` reaches ``cutoff / height`` cells: images up to ceil(that) + 1 suffice.
-    """
-    reach = np.ceil(cutoff / cell_heights(cell)).astype(int) + 1
-    images = np.stack(
-        np.meshgrid(*[np.arange(-r, r + 1) for r in reach], indexing="ij"), axis=-1
-    ).reshape(-1, 3)
-    cloud = (positions[None] + (images @ cell)[:, None]).reshape(-1, 3)
-    hits = cKDTree(cloud).query_ball_point(positions, cutoff)
-    n = len(positions)
-    start = np.repeat(np.arange(n), [len(row) for row in hits])
-    flat = np.concatenate([np.asarray(row, dtype=np.int64) for row in hits])
-    site, image = flat % n, images[flat // n]
+    """Return all ordered pairs (s, j, image, vector) within ``cutoff``, s itself left out."""
+    points, site_of, image_of = _points_around(cell, positions, cutoff)
+    found = cKDTree(positions).sparse_distance_matrix(
+        cKDTree(points), cutoff, output_type="ndarray"
+    )
+    start, flat = found["i"].astype(np.int64), found["j"]
+    site, image = site_of[flat], image_of[flat]
     other = (site != start) | (image != 0).any(axis=1)
     start, site, image = start[other], site[other], image[other]
     return start, site, image, positions[site] - positions[start] + image @ cell
@@ -69,11 +95,11 @@ def nearest_distances(cell: FloatArray, positions: FloatArray) -> FloatArray:
 
     ``positions`` (n_sites, 3), Å, must lie inside the cell.
     """
-    bound = float(np.linalg.norm(cell, axis=1).min()) * (1 + 1e-9)
-    start, _, _, vector = _pairs_within(cell, positions, bound)
-    nearest = np.full(len(positions), np.inf)
-    np.minimum.at(nearest, start, np.linalg.norm(vector, axis=1))
-    return nearest
+    bound = np.full(len(positions), np.linalg.norm(cell, axis=1).min())  # to the own image
+    if len(positions) > 1:
+        bound = np.minimum(bound, cKDTree(positions).query(positions, k=2)[0][:, 1])
+    points, _, _ = _points_around(cell, positions, float(bound.max()) * (1 + 1e-9))
+    return np.asarray(cKDTree(points).query(positions, k=2)[0][:, 1])
 
 
 def neighbour_list(cell: FloatArray, positions: FloatArray, reach: float = 2.5) -> NeighbourList:
