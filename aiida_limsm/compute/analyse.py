@@ -34,6 +34,8 @@ GOOD_MISFIT = 0.7
 BAD_MISFIT = 1.5
 MOLTEN_MSD = 4.0
 OTHER_TEMPERATURE = 0.1
+MOST_DEFECTS = 0.25
+"""Part of a framework species that may be missing or too many."""
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -98,6 +100,8 @@ def _run(
         alignment = _align(trajectory, ions, lattice, start)
         alignments.append(alignment)
         warnings += _framework_warnings(trajectory, alignment, lattice)
+        if crystal is not None:
+            _refuse_other_composition(trajectory, crystal)
     sites = choose_sites(job, crystal, trajectories, alignments, ions, progress, step)
     warnings += sites.warnings
     streams = [
@@ -182,6 +186,21 @@ def _align(
     return align(trajectory, framework, atomic_masses[trajectory.numbers], lattice, start)
 
 
+def _refuse_other_composition(trajectory: Trajectory, crystal: Crystal) -> None:
+    """Raise ``ValueError`` where the framework is not the crystal's with some defects."""
+    from ase.data import chemical_symbols
+
+    cells = abs(round(float(np.linalg.det(crystal.supercell))))
+    for number in np.unique(crystal.lattice.framework_numbers):
+        perfect = cells * int((crystal.lattice.framework_numbers == number).sum())
+        there = int((trajectory.numbers == number).sum())
+        if abs(there - perfect) > MOST_DEFECTS * perfect:
+            raise ValueError(
+                f"{trajectory.path.name} has {there} {chemical_symbols[number]}, the structure "
+                f"{perfect} in the same cell: they are of different crystals"
+            )
+
+
 def _framework_warnings(
     trajectory: Trajectory, alignment: Alignment, lattice: SiteLattice | None
 ) -> list[str]:
@@ -224,13 +243,13 @@ def _temperature(
     job: AnalyseInput, trajectories: Sequence[Trajectory], starts: Sequence[int]
 ) -> tuple[float | None, list[str]]:
     """Return the temperature asked, or else the mean of the trajectories."""
-    series = [
-        values[start:]
+    means = [
+        (mean, trajectory.n_frames - start)
         for trajectory, start in zip(trajectories, starts, strict=True)
-        if (values := trajectory.temperature_k) is not None
+        if (mean := trajectory.mean_temperature_k(start)) is not None
     ]
-    mean = float(np.concatenate(series).mean()) if series else float("nan")
-    measured = mean if np.isfinite(mean) else None
+    frames = sum(number for _, number in means)
+    measured = sum(mean * number for mean, number in means) / frames if means else None
     if job.temperature_k is None or measured is None:
         return job.temperature_k or measured, []
     if abs(measured - job.temperature_k) > OTHER_TEMPERATURE * job.temperature_k:

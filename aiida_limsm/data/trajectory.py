@@ -58,7 +58,7 @@ class MolecularDynamicsData(Data):
                 n_frames=trajectory.n_frames,
                 cell_angstrom=trajectory.cell,
                 frame_interval_ps=trajectory.frame_interval_ps,
-                temperature_k=_mean_or_none(trajectory.temperature_k),
+                temperature_k=trajectory.mean_temperature_k(),
                 sha256=sha256_of(path),
             )
         node.base.repository.put_object_from_file(str(path), cls.FILENAME)
@@ -299,12 +299,3 @@ def _hill_formula(counts: Mapping[str, int]) -> str:
     first = [symbol for symbol in ("C", "H") if "C" in counts and symbol in counts]
     order = first + sorted(set(counts) - set(first))
     return "".join(f"{symbol}{counts[symbol] if counts[symbol] > 1 else ''}" for symbol in order)
-
-
-def _mean_or_none(values: ArrayLike | None) -> float | None:
-    """Return the mean of what was recorded; None without a record."""
-    if values is None:
-        return None
-    finite = np.asarray(values, dtype=float)
-    finite = finite[np.isfinite(finite)]
-    return float(finite.mean()) if finite.size else None
