@@ -14,6 +14,7 @@ from .arrays import FloatArray, IntArray
 from .neighbours import cell_heights
 from .paths import SitePaths
 from .sites import SiteLattice
+from .supercells import fold_cells
 
 __all__ = ["Homogeneity", "occupancy_homogeneity", "pooling_allowed"]
 
@@ -107,10 +108,7 @@ def _placement(
     home = np.floor(positions @ np.linalg.inv(cell)).astype(np.int64)
     distance, row = cKDTree(cloud).query(positions - home @ cell)
     misplaced = int((distance > DISPLACED).sum())
-    place = home + images[row // len(sites)]
-    determinant = round(float(np.linalg.det(matrix)))
-    adjugate = np.rint(np.linalg.inv(matrix) * determinant).astype(np.int64)
-    place -= np.floor_divide(place @ adjugate, determinant) @ matrix
+    place = fold_cells(home + images[row // len(sites)], matrix)
     distinct = np.unique(np.column_stack([row % len(sites), place]), axis=0)
     return misplaced, len(positions) - len(distinct)
 
@@ -151,13 +149,10 @@ def occupancy_homogeneity(
     """
     unknown = float("nan")
     matrix = np.asarray(supercell, dtype=np.int64).reshape(3, 3)
-    determinant = round(float(np.linalg.det(matrix)))
-    cells = abs(determinant)
+    cells = abs(round(float(np.linalg.det(matrix))))
     if cells < 2:
         return Homogeneity(unknown, unknown, "the MD cell holds one cell of the lattice")
-    adjugate = np.rint(np.linalg.inv(matrix) * determinant).astype(np.int64)
-    home = np.floor_divide(paths.image @ adjugate, determinant) @ matrix
-    _, cell = np.unique(paths.image - home, axis=0, return_inverse=True)
+    _, cell = np.unique(fold_cells(paths.image, matrix), axis=0, return_inverse=True)
     place = paths.site * cells + cell.reshape(-1)
     frames = int(paths.frames.min())
     edges = np.arange(blocks + 1) * frames // blocks

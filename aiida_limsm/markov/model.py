@@ -20,6 +20,7 @@ from .linear import ChannelGraph
 from .packed import unique_rows
 from .sites import SiteLattice
 from .spectrum import DENSE_SPECTRUM, Spectrum, slowest_at, slowest_processes, timescales_of
+from .supercells import fold_cells
 
 __all__ = ["MarkovModel", "estimate_model", "model_from"]
 
@@ -245,9 +246,11 @@ class MarkovModel:
         shift = grown.positions - np.tile(lattice.positions, (copies, 1))
         cell = np.rint(shift @ np.linalg.inv(lattice.cell)).astype(np.int64)
         cell = cell.reshape(copies, self.n_sites, 3)
-        copy_of = {tuple(home): k for k, home in enumerate(_home(cell[:, 0], supercell).tolist())}
+        copy_of = {
+            tuple(home): k for k, home in enumerate(fold_cells(cell[:, 0], supercell).tolist())
+        }
         target = cell[:, self.from_site] + self.image  # (copies, n_channels, 3)
-        homes, place = unique_rows(_home(target.reshape(-1, 3), supercell))
+        homes, place = unique_rows(fold_cells(target.reshape(-1, 3), supercell))
         copy = np.array([copy_of[tuple(home)] for home in homes.tolist()])[place]
         to_site = np.tile(self.to_site, copies)
         away = target.reshape(-1, 3) - cell[copy, to_site]
@@ -316,10 +319,3 @@ def model_from(
         image=counts.image[kept],
         flux=estimate.flux[kept],
     )
-
-
-def _home(cells: IntArray, supercell: IntArray) -> IntArray:
-    """Return the cells (n, 3) brought into the supercell at the origin."""
-    determinant = round(float(np.linalg.det(supercell)))
-    adjugate = np.rint(np.linalg.inv(supercell) * determinant).astype(np.int64)
-    return cells - np.floor_divide(cells @ adjugate, determinant) @ supercell

@@ -10,6 +10,7 @@ import numpy as np
 from .arrays import FloatArray, IntArray, sum_by
 from .packed import unique_rows
 from .sites import SiteLattice
+from .supercells import fold_cells
 
 __all__ = ["JumpTable", "SitePaths", "jump_table", "unseen_share"]
 
@@ -118,10 +119,7 @@ class SitePaths:
         """
         if len(self.start) == 0:
             return 0.0
-        determinant = round(float(np.linalg.det(supercell)))
-        adjugate = np.rint(np.linalg.inv(supercell) * determinant).astype(np.int64)
-        home = self.image - np.floor_divide(self.image @ adjugate, determinant) @ supercell
-        keys = np.column_stack([self.site, home])
+        keys = np.column_stack([self.site, fold_cells(self.image, supercell)])
         _, place = unique_rows(keys)
         begin, end = self.start, self.start + self.duration
         time = np.concatenate([begin, end])

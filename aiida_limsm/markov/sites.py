@@ -6,13 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 
 from .arrays import FloatArray, IntArray
 from .neighbours import nearest_distances
+from .supercells import cells_inside
 from .symmetry import primitive_cell, wyckoff_orbits
 
 __all__ = ["SiteLattice", "site_kind"]
@@ -217,7 +217,7 @@ class SiteLattice:
     def expand(self, matrix: npt.ArrayLike) -> SiteLattice:
         """Return the lattice whose cell is ``matrix @ cell``: every site its own state."""
         supercell = np.asarray(matrix, dtype=np.int64).reshape(3, 3)
-        shifts = _translations(supercell) @ self.cell
+        shifts = cells_inside(supercell) @ self.cell
         cell = supercell @ self.cell
         inverse = np.linalg.inv(cell)
 
@@ -253,15 +253,3 @@ def _renumbered(labels: Sequence[str]) -> tuple[str, ...]:
         seen[kind] += 1
         named.append(f"{kind}{seen[kind]}")
     return tuple(named)
-
-
-def _translations(matrix: IntArray) -> IntArray:
-    """Return the |det M| lattice vectors inside the supercell, shape (|det M|, 3), sorted."""
-    corners = np.array(list(product((0, 1), repeat=3))) @ matrix
-    low, high = corners.min(axis=0), corners.max(axis=0)
-    ranges = [np.arange(low[axis], high[axis] + 1) for axis in range(3)]
-    grid = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
-    determinant = round(float(np.linalg.det(matrix)))
-    adjugate = np.rint(np.linalg.inv(matrix) * determinant).astype(np.int64)
-    cells = np.floor_divide(grid @ adjugate, determinant)
-    return np.asarray(grid[(cells == 0).all(axis=1)], dtype=np.int64)

@@ -29,6 +29,7 @@ from scipy.sparse.linalg import spsolve
 from ..units import ANGSTROM2_PER_PS_TO_CM2_PER_S
 from .arrays import FloatArray, IntArray, sum_by
 from .sites import SiteLattice
+from .supercells import fold_cells
 
 __all__ = ["HoppingNetwork", "HoppingTrajectory", "random_rotation"]
 
@@ -201,7 +202,7 @@ class HoppingNetwork:
         if supercell is not None:
             matrix = np.asarray(supercell, dtype=np.int64)
             size = abs(round(float(np.linalg.det(matrix))))
-            cell = _home(start_random.integers(size, size=(n_ions, 3)), matrix)
+            cell = fold_cells(start_random.integers(size, size=(n_ions, 3)), matrix)
         with np.errstate(divide="ignore"):
             next_jump = start_random.exponential(size=n_ions) / leave[site]
         for begin in range(0, n_frames, block_frames):
@@ -314,13 +315,6 @@ class HoppingTrajectory:
             number += int(moved.sum())
             last_site, last_image = sites[-1], images[-1]
         return number
-
-
-def _home(image: IntArray, supercell: IntArray) -> IntArray:
-    """Fold cells into the supercell."""
-    determinant = round(float(np.linalg.det(supercell)))
-    adjugate = np.rint(np.linalg.inv(supercell) * determinant).astype(np.int64)
-    return np.asarray(image - np.floor_divide(image @ adjugate, determinant) @ supercell)
 
 
 def _wrap(x: Float32Array, cell: FloatArray) -> Float32Array:

@@ -1,4 +1,3 @@
-import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -80,11 +79,9 @@ def test_large_models_take_conjugate_gradients_and_agree(walked, monkeypatch):
     np.testing.assert_allclose(sparse.samples, dense.samples, rtol=1e-6, atol=1e-14)
 
 
-def test_scan_has_errors_at_every_lag_and_is_fast(walked):
+def test_scan_has_errors_at_every_lag(walked):
     lags = np.array([1, 3, 10, 40])
-    began = time.process_time()
     scan = scan_lags(walked.paths, walked.net.lattice, lags, 5, 0.2, 100, seed=0)
-    assert time.process_time() - began < 2.0
     exact = np.trace(walked.net.diffusion()) / 3
     spread = scan.samples.std(axis=0, ddof=1)
     assert scan.samples.shape == (60, 4)
