@@ -277,7 +277,7 @@ def _interval(
             if given is None:
                 raise
     if given is None and found is None:
-        raise ValueError(f"{name} holds no times: give --frame-interval-fs")
+        raise ValueError(f"{name} holds no times: give the frame interval (--frame-interval-fs)")
     if given is not None and found is not None and abs(given - found) > TIME_TOLERANCE * found:
         remarks.append(
             f"{name}: frames are {1000 * found:g} fs apart by the file, {1000 * given:g} fs as "

@@ -184,7 +184,7 @@ def test_unreadable_input_is_one_line(tmp_path, walk, structures):
         converted(tmp_path / "odd.abc", tmp_path)
     with pytest.raises(ValueError, match="positive"):
         converted(tmp_path / "odd.abc", tmp_path, 0.0)
-    with pytest.raises(ValueError, match="holds no times: give --frame-interval-fs"):
+    with pytest.raises(ValueError, match="holds no times: give the frame interval"):
         converted(tmp_path / "odd.abc", tmp_path, None)
     (tmp_path / "flat.extxyz").write_text("1\nProperties=species:S:1:pos:R:3\nLi 0 0 0\n")
     with pytest.raises(ValueError, match="three-dimensional cell"):
