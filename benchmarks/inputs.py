@@ -24,13 +24,19 @@ CUBE = np.array([[-1, 1, 1], [1, -1, 1], [1, 1, -1]])
 """The cubic cell of D0_3 (12 sites, 4 framework atoms) in vectors of the primitive one."""
 
 
-def hopping(frames: int, edge: int = 2, rotated: bool = False, seed: int = 1) -> HoppingTrajectory:
+def hopping(
+    frames: int,
+    edge: int = 2,
+    rotated: bool = False,
+    seed: int = 1,
+    jump_rate_per_ps: float = JUMP_RATE_PER_PS,
+) -> HoppingTrajectory:
     """Return a trajectory of 13·edge³ ions on 12·edge³ sites of D0_3 and 4·edge³ framework atoms.
 
     With ``edge`` 2 that is 104 ions and 32 framework atoms in a cube of 12.24 Å, its axes along
     x, y and z unless ``rotated``.
     """
-    network = d0_3_network().with_jump_rate(JUMP_RATE_PER_PS)
+    network = d0_3_network().with_jump_rate(jump_rate_per_ps)
     if rotated:
         network = network.rotated(random_rotation(5))
     return HoppingTrajectory(

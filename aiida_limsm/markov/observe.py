@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +42,7 @@ class FrameSource(Protocol):
     def frame_interval_ps(self) -> float:
         """Time between frames, ps."""
 
-    def blocks(self) -> Iterator[npt.NDArray[np.float32]] | Iterator[npt.NDArray[np.float64]]:
+    def blocks(self) -> Iterator[npt.NDArray[np.floating[Any]]]:
         """Yield consecutive unwrapped positions of all ions, (n, n_ions, 3), Å."""
 
 

@@ -19,10 +19,13 @@ from aiida_limsm.markov.propagation import Method, propagate
 from aiida_limsm.markov.start_profiles import slab_density
 from aiida_limsm.markov.stepping import Boundary
 from aiida_limsm.markov.synthetic import HoppingNetwork
+from aiida_limsm.markov.synthetic_networks import reversible_network
 from aiida_limsm.units import ANGSTROM2_PER_PS_TO_CM2_PER_S
 
-LAG_PS = 0.5
+FIT_LAG_PS = 0.1
+FIT_JUMP_RATE_PER_PS = 1.0
 BARRIER_SPREAD_KT = 1.0
+ENERGY_SPREAD_KT = 1.0
 TIMES_PS = np.geomspace(1.0, 1e5, 11)
 
 
@@ -44,35 +47,26 @@ def chain(network: HoppingNetwork) -> MarkovModel:
 
 
 def disordered(edge: int) -> HoppingNetwork:
-    """Return a cube of 12·edge³ sites of D0_3 whose barriers differ at random: no symmetry left."""
-    grown = chain(inputs.hopping(2).network).expand(edge * inputs.CUBE)
-    moves = grown.from_site != grown.to_site
-    start, end, image = grown.from_site[moves], grown.to_site[moves], grown.image[moves]
-    flux = grown.flux[moves]
-    there = np.column_stack([start, end, image])
-    back = np.column_stack([end, start, -image])
-    first = (there < back).argmax(axis=1)
-    smaller = there[np.arange(len(there)), first] < back[np.arange(len(there)), first]
-    pairs, pair = np.unique(np.where(smaller[:, None], there, back), axis=0, return_inverse=True)
-    factor = np.exp(BARRIER_SPREAD_KT * np.random.default_rng(0).normal(size=len(pairs)))
-    pi = grown.stationary_distribution
-    rate = flux / pi[start] / grown.lag_ps * factor[pair.reshape(-1)]
-    return HoppingNetwork(grown.lattice, start, end, image, rate)
+    """Return a cube of 12·edge³ sites of D0_3 with random barriers and energies: no symmetry."""
+    lattice = inputs.hopping(2, edge).md_lattice
+    energies = ENERGY_SPREAD_KT * np.random.default_rng(0).normal(size=lattice.n_sites)
+    network = reversible_network(lattice, 2.8, energies, 1.0, seed=0, spread=BARRIER_SPREAD_KT)
+    return network.with_jump_rate(inputs.JUMP_RATE_PER_PS)
 
 
 def fit(edge: int, frames: int) -> dict[str, Any]:
-    """Fit every site of a supercell as a state of its own."""
-    trajectory = inputs.hopping(frames, edge)
+    """Fit every site of a supercell as a state of its own, some ten jumps seen of every kind."""
+    trajectory = inputs.hopping(frames, edge, jump_rate_per_ps=FIT_JUMP_RATE_PER_PS)
     lattice, ions = trajectory.md_lattice, trajectory.n_ions
     assigner = SiteAssigner(lattice, ions, "core")
     for block in trajectory.blocks(64):
         assigner.add(block[:, :ions])
     paths = assigner.finish()
-    lag = round(LAG_PS / trajectory.frame_interval_ps)
+    lag = round(FIT_LAG_PS / trajectory.frame_interval_ps)
     clock = _Clock()
     counts = count_transitions(paths, lattice.n_sites, lag, 5)
     clock("counts")
-    model = estimate_model(counts, lattice, LAG_PS)
+    model = estimate_model(counts, lattice, FIT_LAG_PS)
     clock("model")
     d = np.trace(model.diffusion_tensor()) / 3
     clock("d")
@@ -144,7 +138,7 @@ class _Clock:
 
 
 TASKS: dict[str, Callable[[], dict[str, Any]]] = {
-    "fit": lambda: fit(8, 2000),
+    "fit": lambda: fit(8, 10_000),
     "supercell-small": lambda: supercell(8),
     "supercell": lambda: supercell(20),
     "bloch-6": lambda: spread(70, "bloch", "periodic"),
