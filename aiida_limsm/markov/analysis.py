@@ -128,7 +128,7 @@ def analyse(
         )
     evidence = _evidence(paths, rows, lattice, seen[0].assigner, settings, interval)
     spread = scan.samples.std(axis=0, ddof=1)
-    memory = memory_bias(scan.lags * interval, scan.values, spread, lag_ps)
+    memory = memory_bias(scan.lags_ps, scan.values, spread, lag_ps)
     rule = settings.assignment
     markov = summarise(
         f"Markov state model, {rule} assignment, lag {lag_ps:.4g} ps",
@@ -193,7 +193,7 @@ def _choose(
 ) -> tuple[int, str, int, list[str]]:
     """Return the lag in frames, why, the time blocks that fit it, and warnings."""
     if settings.lag_ps is None:
-        choice = choose_lag(scan.lags * interval, scan.values, scan.samples)
+        choice = choose_lag(scan.lags_ps, scan.values, scan.samples)
         warnings = [] if choice.plateau else [choice.reason]
         return int(scan.lags[choice.index]), choice.reason, blocks, warnings
     lag = max(round(settings.lag_ps / interval), 1)
@@ -330,7 +330,7 @@ def _curves(
             "ck_error": check.error,
         }
     return Curves(
-        lag_ps=scan.lags * interval,
+        lag_ps=scan.lags_ps,
         d_of_lag_cm2_s=scan.values,
         d_of_lag_error_cm2_s=scan.samples.std(axis=0, ddof=1),
         msd_time_ps=time,

@@ -83,8 +83,8 @@ class LagScan:
 
     Attributes
     ----------
-    lags
-        In frames, shape (n_lags,).
+    lags, lags_ps
+        In frames and in ps, shape (n_lags,).
     values, samples
         tr D / 3, shape (n_lags,), and bootstrap samples of it, (n_samples, n_lags), cm²/s; the
         same draws at every lag, so that noise common to two lags cancels in their difference.
@@ -93,6 +93,7 @@ class LagScan:
     """
 
     lags: IntArray
+    lags_ps: FloatArray
     values: FloatArray
     samples: FloatArray
     timescales_ps: FloatArray
@@ -152,6 +153,7 @@ def scan_lags(
         fits.append(_sampled(counts, lattice, float(lag) * interval, number, seed, SCAN_TIMESCALES))
     return LagScan(
         lags=lags,
+        lags_ps=np.asarray(lags * interval, dtype=np.float64),
         values=np.array([np.trace(fit.tensor) / 3 for fit in fits]),
         samples=np.stack([_third(fit.tensors) for fit in fits], axis=1),
         timescales_ps=_padded([fit.timescales for fit in fits]),

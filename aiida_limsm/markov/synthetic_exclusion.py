@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from .arrays import FloatArray, IntArray
+from .arrays import FloatArray, IntArray, sum_by
 from .packed import unique_rows
 from .supercells import cells_inside, fold_cells
 from .synthetic import HoppingNetwork, HoppingTrajectory, Int32Array
@@ -105,7 +105,7 @@ def single_vacancy_tensor(network: HoppingNetwork, supercell: npt.ArrayLike) -> 
     used, ends = np.unique(chain[:, :2], return_inverse=True)
     ends = ends.reshape(-1, 2)
     lattice = site_lattice(network.lattice.cell, network.lattice.positions[tracer[used]])
-    rate = np.bincount(index, np.concatenate(rates))
+    rate = sum_by(index, np.concatenate(rates), len(chain))
     return HoppingNetwork(lattice, ends[:, 0], ends[:, 1], chain[:, 2:], rate).diffusion_tensor()
 
 
