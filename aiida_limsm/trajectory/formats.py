@@ -79,7 +79,9 @@ def convert_to_h5md(
             head = trajectory.numbers, trajectory.cell, trajectory.frame_interval_ps
             return _write(source, target, blocks, *head, warnings, progress)
     if frame_interval_ps is None:
-        raise ValueError(f"{source.name} holds no times: give the frame interval (--frame-interval-fs)")
+        raise ValueError(
+            f"{source.name} holds no times: give the frame interval (--frame-interval-fs)"
+        )
     frames = FrameBlocks(source, topology, species_order)
     blocks = frames.blocks()
     first = next(blocks)

@@ -150,7 +150,10 @@ ORDERS[-1] = [2, 1, 3]
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        (edit("particles/ions/position/time", None), "holds no times: give the frame interval (--frame-interval-fs)"),
+        (
+            edit("particles/ions/position/time", None),
+            "holds no times: give the frame interval (--frame-interval-fs)",
+        ),
         (edit("particles/ions/position/time", UNEVEN), "not evenly spaced in time (frame 20"),
         (edit("particles/ions/box/edges", None), "has no cell"),
         (edit("particles/ions/box/edges", np.zeros(3)), "no three-dimensional cell"),
