@@ -44,7 +44,7 @@ class CkTest:
         Names of the groups of sites.
     predicted, observed, error
         Shape (k, n_groups); the error is that of the observed value (bootstrap over ions and
-        time blocks). NaN where no ion was seen.
+        time blocks). NaN where no ion was seen; no error of one ion in one block.
     max_deviation
         Largest |predicted − observed|, an absolute probability.
     max_deviation_sigma
