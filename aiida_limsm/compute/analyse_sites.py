@@ -82,6 +82,8 @@ def read_crystal(job: AnalyseInput, folder: Path, md_cell: FloatArray) -> list[C
     path = folder / str(job.structure_file)
     if job.species not in atomic_numbers:
         raise JobError(Status.INVALID_INPUT, f"species: {job.species} is no element")
+    if not path.is_file():
+        raise JobError(Status.INVALID_INPUT, f"structure: {path} does not exist")
     try:
         atoms: Any = read(str(path))
     except Exception as error:  # ASE's readers raise anything

@@ -85,11 +85,11 @@ def _run(
     method = job.method
     if method == "auto":
         method = choose_method(model, job.cells, times, memory_mb=job.memory_mb)
+    start = _start(job, model, axis)
     progress(
         f"{sites} sites, {len(times)} times up to {times[-1]:.4g} ps "
         f"({times[-1] / model.lag_ps:.4g} lags), method {method}"
     )
-    start = _start(job, model, axis)
     watched = _Watched(propagate(model, start, times, method, memory_mb=job.memory_mb), step, times)
     found = compare_with_fick(model, start, times, iter(watched), axis)
     _save(found, folder / PROPAGATION_FILENAME, job, watched.last if job.keep_density else None)

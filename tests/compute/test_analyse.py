@@ -88,7 +88,9 @@ def test_whole_run(folder):
     assert sum(row.count for row in results.jumps) == results.n_jumps
     assert results.framework_msd_angstrom2 == pytest.approx(6 * 0.15**2, rel=0.2)
     assert results.assignment.startswith("core, radius 0.7")
-    assert not results.warnings
+    assert results.framework_drift_a == pytest.approx(399 * 0.01 * 3**0.5, abs=0.1)
+    (warning,) = results.warnings
+    assert warning.startswith("t.h5: the framework drifts by 6.9")
     assert lines
     model = load_model(folder / results.model_file)
     value = np.trace(model.diffusion_tensor()) / 3
@@ -170,7 +172,7 @@ def test_unusable_trajectories_say_what_to_do(folder):
     write_trajectory(folder / "other.h5", frames=40, interval=0.1)
     assert "frame interval" in failure(folder, trajectory_files=("t.h5", "other.h5")).message
     write(folder / "t.extxyz", [sites()] * 3)
-    assert "frame interval" in failure(folder, trajectory_files=("t.extxyz",)).message
+    assert "--frame-interval-fs" in failure(folder, trajectory_files=("t.extxyz",)).message
 
 
 def test_sites_that_do_not_fit(folder):

@@ -67,6 +67,7 @@ def _draw_profiles(ax: Axes, found: FickComparison, axis: str) -> None:
     ax.set_xlim(0, float(position[-1]) / unit or 1.0)
     ax.set_xlabel(f"position across the planes of cells along {axis}  ({label})")
     ax.set_ylabel("ions per cell, mean of the plane")
+    ax.ticklabel_format(axis="y", scilimits=(-3, 4))
     ax.set_title("profile")
 
 

@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 
 __all__ = [
     "AMBER", "BLUE", "GREEN", "GREY", "INK", "ORBIT_COLOURS", "PURPLE", "STYLE", "VERMILION",
-    "empty", "fit_height", "new_figure", "panel_grid", "png_bytes", "styled", "svg_bytes", "temperature_colours",
+    "empty", "fit_height", "new_figure", "panel_grid", "png_bytes", "styled", "svg_bytes",
+    "temperature_colours",
 ]  # fmt: skip
 
 # Okabe & Ito's palette, told apart with every common form of colour blindness.
