@@ -9,6 +9,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from aiida_limsm.files import whole_file
+
 INPUT_FILENAME = "input.json"
 RESULTS_FILENAME = "results.json"
 LOG_FILENAME = "limsm.log"
@@ -91,7 +93,6 @@ def read_model(model: type[ModelT], path: Path) -> ModelT:
 
 def write_model(model: LimsmModel, path: Path) -> None:
     """Write a model as JSON, atomically: a reader sees the old file or the new one, whole."""
-    temporary = path.with_name(path.name + ".tmp")
     text = json.dumps(model.model_dump(mode="json", by_alias=True), indent=2, sort_keys=True)
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")

@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aiida_limsm.files import whole_file
+
 from .base import JobError, Status
 from .inputs import EvaluateInput
 from .results import ErrorSummary, EvaluateResults, PotentialInfo
@@ -112,14 +114,12 @@ def _write_points(points: dict[str, Parity], path: Path) -> None:
     """Write labels and predictions, a group per dataset; the file appears when it is whole."""
     import h5py
 
-    temporary = path.with_name(path.name + ".tmp")
-    with h5py.File(temporary, "w") as file:
+    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
         for label, parity in points.items():
             group = file.create_group(label)
             for name in ("n_atoms", "energy", "forces", "numbers", "stress"):
                 if (values := getattr(parity, name)) is not None:
                     group.create_dataset(name, data=values, compression="gzip")
-    temporary.replace(path)
 
 
 def summarise(parity: Parity) -> ErrorSummary:

@@ -11,6 +11,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from aiida_limsm.files import whole_file
+
 from ..markov.arrays import FloatArray
 from ..markov.fick import FickComparison, compare_with_fick, plane_diffusion
 from ..markov.io import load_model
@@ -178,8 +180,7 @@ def _save(
     found: FickComparison, path: Path, job: PropagateInput, density: FloatArray | None
 ) -> None:
     """Write profiles, and the density at the last time if given, atomically."""
-    temporary = path.with_name(path.name + ".tmp")
-    with h5py.File(temporary, "w") as file:
+    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"] = FORMAT
         file.attrs["version"] = VERSION
         file.attrs["axis"] = job.axis
@@ -189,7 +190,6 @@ def _save(
         if density is not None:
             last = file.create_dataset("density_at_last_time", data=density, track_times=False)
             last.attrs["axes"] = "L1, L2, L3, site"
-    temporary.replace(path)
 
 
 def read_profiles(path: Path) -> FickComparison:

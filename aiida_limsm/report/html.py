@@ -10,6 +10,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+from aiida_limsm.files import whole_file
+
 from . import figures, tables
 from .export import diffusion_csv
 from .format import format_with_error
@@ -270,6 +272,5 @@ def _data_uri(content: bytes, kind: str) -> str:
 
 def _write(path: Path, content: bytes) -> None:
     """Write whole or not at all: a reader of the folder must not meet half a page."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content)

@@ -195,7 +195,7 @@ def test_structure_that_does_not_match(folder, moving):
     line = refusal(limsm(folder, "md.h5", structure="other.extxyz"))
     assert "framework of Si, the structure one of Ge" in line
     two = structure.copy()
-    two += Atoms("Si", positions=structure.get_positions()[3:] + [0.0, 0.0, 1.6])
+    two += Atoms("Si", positions=np.add(structure.get_positions()[3:], (0.0, 0.0, 1.6)))
     write(folder / "two.extxyz", two)
     line = refusal(limsm(folder, "md.h5", structure="two.extxyz"))
     assert "md.h5 has 64 Si, the structure 128 in the same cell" in line

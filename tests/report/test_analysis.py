@@ -156,6 +156,16 @@ def test_jumps_are_the_most_frequent():
     assert counts == [50, 40, 30, 20, 7]
 
 
+def test_motion_of_the_framework_is_told():
+    moved = made(framework_drift_a=1.234, framework_msd_angstrom2=0.25)
+    assert rows(analysis_text(moved))["framework"] == (
+        "drifts by 1.23 Å, taken off; its atoms end 0.50 Å (rms) from the start"
+    )
+    free = rows(analysis_text(made(framework_drift_a=0.5)))["framework"]
+    assert free == "none: the centre of mass drifts by 0.50 Å, taken off"
+    assert "framework" not in rows(analysis_text(made()))
+
+
 def test_no_jump_and_nothing_known():
     bound = {"reason": "0 independent jumps seen, 10 asked", "bound": 8e-7}
     still = estimate(0.0, 5e-7, **bound)
@@ -197,6 +207,7 @@ def test_never_longer_than_a_screen(warnings, reason, jumps, d, relative):
         made(
             warnings=tuple(warnings), lag_reason=20 * "because ",
             jumps=tuple(jump("Li10", "Li200", k) for k in range(jumps)),
+            framework_drift_a=12.3, framework_msd_angstrom2=123.4,
             diffusion=DiffusionEstimates(markov=one, msd=one, uncorrelated=one),
         )
     )  # fmt: skip

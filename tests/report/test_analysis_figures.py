@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.io import write
+from matplotlib.colors import to_rgba
 
 from aiida_limsm.compute.analyse import run_analyse
 from aiida_limsm.compute.inputs import AnalyseInput
@@ -20,7 +21,12 @@ from aiida_limsm.markov.model import MarkovModel
 from aiida_limsm.markov.synthetic import HoppingTrajectory
 from aiida_limsm.markov.synthetic_networks import d0_3_network, reversible_network, site_lattice
 from aiida_limsm.report.analysis import draw_analysis
-from aiida_limsm.report.figures import analysis_curves, analysis_maps, analysis_spectrum
+from aiida_limsm.report.figures import (
+    analysis_curves,
+    analysis_maps,
+    analysis_spectrum,
+    network,
+)
 from aiida_limsm.report.figures.projection import best_view
 from aiida_limsm.trajectory.h5md import H5mdFile
 
@@ -53,10 +59,10 @@ class Run:
         }
 
 
-def analysed(folder, network, supercell, ions, frames, **settings):
+def analysed(folder, hopping, supercell, ions, frames, **settings):
     """Write a trajectory of a known network and analyse it."""
     made = HoppingTrajectory(
-        network, ions, frames, INTERVAL_PS, np.diag(supercell), vibration_angstrom=0.2
+        hopping, ions, frames, INTERVAL_PS, np.diag(supercell), vibration_angstrom=0.2
     )
     file = H5mdFile(folder / "md.h5", made.numbers, made.cell, INTERVAL_PS, observables=False)
     written = 0
@@ -64,7 +70,7 @@ def analysed(folder, network, supercell, ions, frames, **settings):
         file.append(block, np.arange(written, written + len(block)))
         written += len(block)
     file.close()
-    lattice = network.lattice
+    lattice = hopping.lattice
     sites = Atoms(
         numbers=[3] * lattice.n_sites + list(lattice.framework_numbers),
         positions=np.vstack([lattice.positions, lattice.framework_positions]),
@@ -94,8 +100,8 @@ def still(tmp_path_factory):
 @pytest.fixture(scope="module")
 def one_site(tmp_path_factory):
     lattice = site_lattice(np.diag([3.0, 3.4, 3.8]), [[0.0, 0.0, 0.0]], [[1.5, 1.7, 1.9]])
-    network = reversible_network(lattice, 4.0, [0.0], 0.05)
-    return analysed(tmp_path_factory.mktemp("one"), network, (5, 5, 4), 20, 500)
+    hopping = reversible_network(lattice, 4.0, [0.0], 0.05)
+    return analysed(tmp_path_factory.mktemp("one"), hopping, (5, 5, 4), 20, 500)
 
 
 @pytest.fixture(params=["run", "still", "one_site"])
@@ -222,6 +228,27 @@ def test_maps_show_eigenvectors_and_weights(run):
         sizes = sites.get_sizes()
         np.testing.assert_allclose(sizes / sizes[0], pi[order] / pi.max())
         assert f"{k + 1}: " in ax.get_title(loc="left")
+
+
+def test_maps_show_the_framework_and_fill_their_page(run):
+    """The atom on a corner of the cell stands on all eight; no blank half pages."""
+    lattice = run.model.lattice
+    corners = np.array(np.meshgrid(*[[0, 1]] * 3)).reshape(3, -1).T @ lattice.cell
+    for name in ("network", "eigenvectors"):
+        figure = run.figures[name]
+        grey = to_rgba(network.FRAMEWORK)
+        (atoms,) = [
+            c for c in figure.axes[0].collections if np.allclose(c.get_facecolor()[0], grey)
+        ]
+        assert len(atoms.get_offsets()) == len(corners)
+        figure.canvas.draw()
+        drawn = figure.axes[0].dataLim
+        shown = figure.axes[0].viewLim
+        assert drawn.height > 0.6 * shown.height
+        assert drawn.width > 0.6 * shown.width
+    said = words(run.figures["network"])
+    assert "jumps, width by rate" in said
+    assert "framework" in said
 
 
 def test_unresolved_run_is_shown_as_such(run):
