@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from ase.data import atomic_numbers, chemical_symbols
 
+from aiida_limsm.files import whole_file
+
 if TYPE_CHECKING:
     import torch
     from mace.calculators import MACECalculator
@@ -170,9 +172,8 @@ def write_with_e0s(source: Path, target: Path, e0s_ev: Mapping[str, float]) -> N
 
     model = load_model(source)
     replace_e0s(model, e0s_ev)
-    temporary = target.with_name(target.name + ".tmp")
-    torch.save(model, temporary)
-    temporary.replace(target)
+    with whole_file(target) as temporary:
+        torch.save(model, temporary)
 
 
 def load_calculator(

@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ..files import whole_file
 from .curves import Curves
 from .model import MarkovModel
 from .sites import SiteLattice
@@ -21,8 +22,7 @@ VERSION = 1
 
 def save_model(model: MarkovModel, path: Path, curves: Curves | None = None) -> None:
     """Write a model, and its curves if given, atomically."""
-    temporary = path.with_name(path.name + ".tmp")
-    with h5py.File(temporary, "w") as file:
+    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"] = FORMAT
         file.attrs["version"] = VERSION
         file.attrs["lag_ps"] = model.lag_ps
@@ -51,7 +51,6 @@ def save_model(model: MarkovModel, path: Path, curves: Curves | None = None) -> 
                 "ck_groups",
                 np.array([str(name).encode() for name in curves.ck_groups], dtype="S"),
             )
-    temporary.replace(path)
 
 
 def load_model(path: Path) -> MarkovModel:

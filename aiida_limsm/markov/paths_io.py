@@ -7,6 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from ..files import whole_file
 from .paths import SitePaths
 
 __all__ = ["load_paths", "save_paths"]
@@ -20,8 +21,7 @@ def save_paths(paths: SitePaths, frame_interval_ps: float, path: Path) -> None:
     The file holds the fields of :class:`SitePaths`. Sites are numbered as in the model file
     written beside it.
     """
-    temporary = path.with_name(path.name + ".tmp")
-    with h5py.File(temporary, "w") as file:
+    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"] = FORMAT
         file.attrs["frame_interval_ps"] = frame_interval_ps
         for name, kind in (
@@ -32,7 +32,6 @@ def save_paths(paths: SitePaths, frame_interval_ps: float, path: Path) -> None:
                 name, data=getattr(paths, name).astype(kind), compression="gzip", shuffle=True,
                 compression_opts=1, track_times=False,
             )  # fmt: skip
-    temporary.replace(path)
 
 
 def load_paths(path: Path) -> tuple[SitePaths, float]:

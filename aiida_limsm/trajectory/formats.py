@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
+from ..files import whole_file
 from ..markov.arrays import FloatArray, IntArray
 from .gather import BUFFER_MB, Block, FrameBlocks, changing_cell
 from .h5md import Trajectory
@@ -86,7 +88,7 @@ def convert_to_h5md(
     blocks = frames.blocks()
     first = next(blocks)
     done = _write(
-        source, target, _chain(first, blocks), frames.numbers, frames.cell, frame_interval_ps,
+        source, target, chain((first,), blocks), frames.numbers, frames.cell, frame_interval_ps,
         warnings, progress,
     )  # fmt: skip
     return Converted(done.frames, (*done.warnings, *frames.warnings))
@@ -102,11 +104,6 @@ def is_h5md(path: Path | str) -> bool:
     """Tell whether a file is HDF5, by its first bytes."""
     with Path(path).open("rb") as file:
         return file.read(8) == b"\x89HDF\r\n\x1a\n"
-
-
-def _chain(first: Block, rest: Iterator[Block]) -> Iterator[Block]:
-    yield first
-    yield from rest
 
 
 def _h5md_blocks(trajectory: Trajectory) -> Iterator[Block]:
@@ -132,26 +129,17 @@ def _write(
     warnings: Sequence[str],
     progress: Callable[[int], None],
 ) -> Converted:
-    """Write blocks under a temporary name, which the target gets when all is well."""
-    temporary = target.with_name(target.name + ".tmp")
+    """Write blocks, one at least; the target appears when it is whole."""
     unwrap = Unwrapper(cell, source.name)
-    file: H5mdFile | None = None
-    try:
-        for block in blocks:
-            observed = block.temperatures is not None or block.energies is not None
-            if file is None:
-                file = H5mdFile(temporary, numbers, cell, interval_ps, observables=observed)
+    first = next(blocks)
+    observed = first.temperatures is not None or first.energies is not None
+    with (
+        whole_file(target) as temporary,
+        H5mdFile(temporary, numbers, cell, interval_ps, observables=observed) as file,
+    ):
+        for block in chain((first,), blocks):
             steps = file.n_frames + np.arange(len(block.positions))
             file.append(unwrap(block.positions), steps, block.temperatures, block.energies)
             progress(file.n_frames)
-        assert file is not None  # the readers yield a block at least
-        count = file.n_frames
-        closing, file = file, None
-        closing.close()
-        temporary.replace(target)
-    finally:
-        if file is not None:
-            file.close(sync=False)
-        temporary.unlink(missing_ok=True)
     more = (f"{source.name}: positions were wrapped into the cell; unwrapped",)
-    return Converted(count, (*warnings, *(more if unwrap.wrapped else ())))
+    return Converted(file.n_frames, (*warnings, *(more if unwrap.wrapped else ())))

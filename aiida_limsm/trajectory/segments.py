@@ -14,7 +14,7 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
-from ..files import sha256_of
+from ..files import sha256_of, whole_file
 from .h5md import Trajectory
 from .writer import H5mdFile
 
@@ -130,17 +130,11 @@ class SegmentWriter:
         first = self.n_frames - len(self._rows)
         target = self.folder / f"segment-{first:09d}.h5"
         steps, temperatures, energies = zip(*self._rows, strict=True)
-        temporary = target.with_name(target.name + ".tmp")
-        try:
-            file = H5mdFile(temporary, self._numbers, self._cell, self._interval, first)
-            try:
-                file.append(np.stack(self._positions), steps, temperatures, energies)
-            finally:
-                file.close()
-            temporary.replace(target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        with (
+            whole_file(target) as temporary,
+            H5mdFile(temporary, self._numbers, self._cell, self._interval, first) as file,
+        ):
+            file.append(np.stack(self._positions), steps, temperatures, energies)
         self._positions.clear()
         self._rows.clear()
 
@@ -154,11 +148,9 @@ def truncate_segments(folder: Path, last_step: int) -> int:
             if keep == old.n_frames:
                 left += keep
                 continue
-            temporary = segment.path.with_name(segment.path.name + ".tmp")
-            if keep:
-                _copy([segment], temporary, keep)
         if keep:
-            temporary.replace(segment.path)
+            with whole_file(segment.path) as temporary:
+                _copy([segment], temporary, keep)
         else:
             segment.path.unlink()
         left += keep
@@ -177,15 +169,9 @@ def join_segments(folder: Path, target: Path) -> str:
     if not segments:
         raise ValueError(f"{folder} holds no segments")
     target = Path(target)
-    temporary = target.with_name(target.name + ".tmp")
-    try:
+    with whole_file(target) as temporary:
         _copy(segments, temporary)
-        digest = sha256_of(temporary)
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return digest
+    return sha256_of(target)
 
 
 def _copy(segments: list[_Segment], target: Path, frames: int | None = None) -> None:

@@ -22,16 +22,17 @@ single-writer rules (SWMR): the file can be read meanwhile, and after its writer
 
 from __future__ import annotations
 
-import errno
 import os
-import re
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
+from ..files import disk_errors
 from .columns import Column, ConstantColumn
 
 __all__ = ["CREATOR", "H5mdFile"]
@@ -189,6 +190,21 @@ class H5mdFile:
         self._file = file
         return self
 
+    def __enter__(self) -> H5mdFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.close()
+            return
+        with suppress(OSError):  # the error at hand is the one to tell
+            self.close(sync=False)
+
     def append(
         self,
         positions: npt.ArrayLike,
@@ -264,15 +280,11 @@ class H5mdFile:
             The disk is full or gone.
         """
         name = self._file.filename
-        try:
+        with disk_errors(name):
             try:
                 self.flush()
             finally:
                 self._file.close()
-        except (OSError, RuntimeError) as error:  # h5py's words for a failed write
-            found = re.search(r"errno = (\d+)", str(error))
-            number = int(found.group(1)) if found else errno.EIO
-            raise OSError(number, os.strerror(number), name) from error
         if sync:
             handle = os.open(name, os.O_RDONLY)
             try:
