@@ -85,7 +85,8 @@ def execute(name: str, job_input: LimsmModel, folder: Path) -> JobResults:
             results = job.results_model(status=error.status, message=error.message)
         except Exception as error:
             traceback.print_exc(file=log)
-            message = f"{type(error).__name__}: {error} (traceback in {LOG_FILENAME})"
+            reason = (str(error).splitlines() or [""])[0]
+            message = f"{type(error).__name__}: {reason} (traceback in {LOG_FILENAME})"
             results = job.results_model(status=Status.INTERNAL_ERROR, message=message)
     write_model(results, folder / RESULTS_FILENAME)
     return results

@@ -144,10 +144,11 @@ def _model_rows(results: AnalyseResults) -> list[tuple[str, str]]:
 
 def _framework(drift: float, results: AnalyseResults) -> str:
     """Return how the framework moves: as a whole, which is taken off, and its atoms in it."""
+    moves = f"drifts by {drift:.2f} Å, taken off" if drift >= 0.005 else "no drift"
     if results.framework_msd_angstrom2 is None:
-        return f"none: the centre of mass drifts by {drift:.2f} Å, taken off"
+        return f"none; centre of mass of all atoms: {moves}"
     end = math.sqrt(results.framework_msd_angstrom2)
-    return f"drifts by {drift:.2f} Å, taken off; its atoms end {end:.2f} Å (rms) from the start"
+    return f"{moves}; its atoms end {end:.2f} Å (rms) from where they began"
 
 
 def _ratio(results: AnalyseResults, ratio: Ratio | None) -> str:

@@ -133,7 +133,7 @@ def test_job_error_is_one_line(folder: Path, runner: dict[str, Any]) -> None:
 
 
 def test_internal_error_goes_to_the_log(folder: Path, runner: dict[str, Any]) -> None:
-    runner["end"] = ZeroDivisionError("by zero")
+    runner["end"] = ZeroDivisionError("by zero\nand more")
     done = limsm("md", folder / "input.json")
     assert done.exit_code == 1
     assert len(done.stderr.splitlines()) == 1

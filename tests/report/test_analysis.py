@@ -159,10 +159,12 @@ def test_jumps_are_the_most_frequent():
 def test_motion_of_the_framework_is_told():
     moved = made(framework_drift_a=1.234, framework_msd_angstrom2=0.25)
     assert rows(analysis_text(moved))["framework"] == (
-        "drifts by 1.23 Å, taken off; its atoms end 0.50 Å (rms) from the start"
+        "drifts by 1.23 Å, taken off; its atoms end 0.50 Å (rms) from where they began"
     )
     free = rows(analysis_text(made(framework_drift_a=0.5)))["framework"]
-    assert free == "none: the centre of mass drifts by 0.50 Å, taken off"
+    assert free == "none; centre of mass of all atoms: drifts by 0.50 Å, taken off"
+    fixed = made(framework_drift_a=0.001, framework_msd_angstrom2=0.25)
+    assert rows(analysis_text(fixed))["framework"].startswith("no drift; its atoms end")
     assert "framework" not in rows(analysis_text(made()))
 
 

@@ -107,7 +107,8 @@ def draw_framework(ax: Axes, lattice: SiteLattice, view: View) -> bool:
     images = np.array(list(product((0, 1), repeat=3)))
     points = (scaled[:, None] + images).reshape(-1, 3)
     inside = view(points[(points < 1 + EDGE).all(axis=1)] @ lattice.cell)
-    ax.scatter(inside[:, 0], inside[:, 1], s=14, color=FRAMEWORK, zorder=1)
+    size = float(np.clip(250.0 / max(len(inside), 1), 3.0, 14.0))
+    ax.scatter(inside[:, 0], inside[:, 1], s=size, color=FRAMEWORK, zorder=1)
     return len(inside) > 0
 
 
