@@ -23,6 +23,7 @@ from .analyse_results import collect_results
 from .analyse_sites import Crystal, Sites, choose_sites, read_crystal
 from .base import MODEL_FILENAME, PATHS_FILENAME, JobError, Status
 from .inputs import AnalyseInput
+from .projected import write_projected
 from .results import AnalyseResults
 from .trajectories import first_frame, open_trajectories
 
@@ -120,7 +121,11 @@ def _run(
     warnings += remark
     save_model(found.model, folder / MODEL_FILENAME, found.curves)
     save_paths(found.paths, head.frame_interval_ps, folder / PATHS_FILENAME)
-    return collect_results(job, found, sites, streams, temperature, warnings, began)
+    projected: tuple[str, ...] = ()
+    if job.projected:
+        projected = write_projected(found.paths, sites.lattice, streams, folder)
+    results = collect_results(job, found, sites, streams, temperature, warnings, began)
+    return results.model_copy(update={"projected_files": projected})
 
 
 def _settings(job: AnalyseInput, sites: Sites) -> Settings:

@@ -31,6 +31,10 @@ OWN = (MODEL_FILENAME, PATHS_FILENAME)
 _option = partial(field_option, AnalyseInput)
 
 
+def _is_own(path: Path) -> bool:
+    return path.name in OWN or path.name.startswith("projected")
+
+
 def _analyse(values: dict[str, Any], output: Path, figures: bool, quiet: bool) -> None:
     """Analyse, print a summary, draw; the summary does not wait for the figures."""
     began = time.monotonic()
@@ -113,6 +117,11 @@ def _analyse(values: dict[str, Any], output: Path, figures: bool, quiet: bool) -
     metavar="Li,Si",
     help="Elements of the atom types 1, 2, … of a LAMMPS dump.",
 )
+@click.option(
+    "--projected",
+    is_flag=True,
+    help="Also write every ion on its site, frame by frame: projected.h5 (H5MD).",
+)
 @show_options
 @job_options
 def analyse(
@@ -121,6 +130,7 @@ def analyse(
     figures: bool,
     quiet: bool,
     species_order: str | None,
+    projected: bool,
     settings: tuple[str, ...],
     folder: Path | None,
     fields: bool,
@@ -169,7 +179,7 @@ def analyse(
         return
     if not trajectories:
         refuse("analyse", "give a trajectory (limsm analyse --help shows examples)")
-    if any(path.resolve().parent == output.resolve() and path.name in OWN for path in trajectories):
+    if any(path.resolve().parent == output.resolve() and _is_own(path) for path in trajectories):
         refuse("analyse", f"{output} would overwrite a trajectory: choose another --output")
     values = given(options)
     for key in ("structure_file", "topology_file"):
@@ -177,6 +187,7 @@ def analyse(
             values[key] = str(Path(values[key]).resolve())
     values.setdefault("structure_file", None)
     values["trajectory_files"] = tuple(str(path.resolve()) for path in trajectories)
+    values["projected"] = projected
     if species_order is not None:
         values["species_order"] = split_symbols(species_order)
     _analyse(values, output, figures, quiet)

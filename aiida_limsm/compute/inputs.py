@@ -158,7 +158,8 @@ class AnalyseInput(LimsmModel):
     interstitials that the ions' time-averaged density shows; or the density alone (disordered
     structures, no structure file). H5MD files carry their frame interval, others need
     ``frame_interval_fs``. ``temperature_k`` is a label where the trajectory holds none.
-    ``lag_ps`` None chooses the lag from the plateau of D(τ).
+    ``lag_ps`` None chooses the lag from the plateau of D(τ). ``projected`` also writes the ions on
+    their sites frame by frame.
     """
 
     trajectory_files: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -179,6 +180,7 @@ class AnalyseInput(LimsmModel):
     time_blocks: Annotated[int, Field(ge=2, le=1000)] = 5
     minimum_jumps: PositiveInt = 10
     seed: Seed = 0
+    projected: bool = False
     memory_mb: Annotated[int, Field(ge=16)] = 512
 
     @model_validator(mode="after")

@@ -213,6 +213,7 @@ class AnalyseResults(JobResults):
     """Result of ``limsm analyse``; curves and arrays are in ``model.h5``."""
 
     model_file: str | None = None
+    projected_files: tuple[str, ...] = ()
     figures: tuple[str, ...] = ()
     species: str = ""
     temperature_k: float | None = None

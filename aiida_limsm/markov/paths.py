@@ -64,6 +64,17 @@ class SitePaths:
         """Return the ion-frames spent on each site, shape (n_sites,)."""
         return sum_by(self.site, self.duration, n_sites)
 
+    def select(self, first: int, stop: int) -> SitePaths:
+        """Return the paths of the ions ``first`` to ``stop`` − 1."""
+        begin, end = self.first_run[first], self.first_run[stop]
+        return SitePaths(
+            first_run=self.first_run[first : stop + 1] - begin,
+            start=self.start[begin:end],
+            site=self.site[begin:end],
+            image=self.image[begin:end],
+            frames=self.frames[first:stop],
+        )
+
     def positions(self, lattice: SiteLattice, ions: slice) -> FloatArray:
         """Return the site positions at every frame, shape (n_frames, n_ions, 3), Å.
 
