@@ -62,3 +62,24 @@ def make_train_folder(
         return folder
 
     return factory
+
+
+@pytest.fixture
+def d0_3_model() -> Any:
+    """Markov model of D0₃ with three sites at a lag of 0.5 ps."""
+    import numpy as np
+
+    from aiida_limsm.markov.model import MarkovModel
+    from aiida_limsm.markov.synthetic_networks import d0_3_network
+
+    network, lag = d0_3_network(), 0.5
+    pi, every = network.stationary_distribution, np.arange(3)
+    flux = pi[network.from_site] * network.rate_per_ps * lag
+    return MarkovModel(
+        lattice=network.lattice,
+        lag_ps=lag,
+        from_site=np.concatenate([network.from_site, every]),
+        to_site=np.concatenate([network.to_site, every]),
+        image=np.concatenate([network.image, np.zeros((3, 3), dtype=np.int64)]),
+        flux=np.concatenate([flux, pi - np.bincount(network.from_site, flux)]),
+    )

@@ -14,28 +14,15 @@ from aiida_limsm.compute.base import PROPAGATION_FILENAME, JobError, Status
 from aiida_limsm.compute.inputs import PropagateInput
 from aiida_limsm.compute.propagate import read_profiles, run_propagate
 from aiida_limsm.compute.results import PropagateResults
-from aiida_limsm.markov.model import MarkovModel
 from aiida_limsm.markov.propagation import propagate
 from aiida_limsm.markov.start_profiles import point_density
-from aiida_limsm.markov.synthetic_networks import d0_3_network
 from aiida_limsm.report.figures.propagation import propagation_figure
 from aiida_limsm.report.figures.style import png_bytes
 
 
 @pytest.fixture
-def model():
-    """D0_3 at a lag of 0.5 ps."""
-    network, lag = d0_3_network(), 0.5
-    pi, every = network.stationary_distribution, np.arange(3)
-    flux = pi[network.from_site] * network.rate_per_ps * lag
-    return MarkovModel(
-        lattice=network.lattice,
-        lag_ps=lag,
-        from_site=np.concatenate([network.from_site, every]),
-        to_site=np.concatenate([network.to_site, every]),
-        image=np.concatenate([network.image, np.zeros((3, 3), dtype=np.int64)]),
-        flux=np.concatenate([flux, pi - np.bincount(network.from_site, flux)]),
-    )
+def model(d0_3_model):
+    return d0_3_model
 
 
 @pytest.fixture

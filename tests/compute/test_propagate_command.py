@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -10,26 +9,14 @@ from aiida_limsm.compute.base import PROPAGATION_FILENAME, read_model
 from aiida_limsm.compute.cli import main
 from aiida_limsm.compute.propagate import read_profiles
 from aiida_limsm.compute.results import PropagateResults
-from aiida_limsm.markov.model import MarkovModel
-from aiida_limsm.markov.synthetic_networks import d0_3_network
 from aiida_limsm.report.propagation import propagation_text
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """An analysis of D0₃ at a lag of 0.5 ps."""
-    network, lag = d0_3_network(), 0.5
-    pi, every = network.stationary_distribution, np.arange(3)
-    flux = pi[network.from_site] * network.rate_per_ps * lag
+def folder(tmp_path, d0_3_model):
+    """The folder of an analysis, in a folder of its own."""
     (tmp_path / "analysis").mkdir()
-    MarkovModel(
-        lattice=network.lattice,
-        lag_ps=lag,
-        from_site=np.concatenate([network.from_site, every]),
-        to_site=np.concatenate([network.to_site, every]),
-        image=np.concatenate([network.image, np.zeros((3, 3), dtype=np.int64)]),
-        flux=np.concatenate([flux, pi - np.bincount(network.from_site, flux)]),
-    ).save(tmp_path / "analysis" / "model.h5")
+    d0_3_model.save(tmp_path / "analysis" / "model.h5")
     return tmp_path
 
 
