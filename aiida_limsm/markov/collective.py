@@ -18,7 +18,7 @@ from .errors import (
     six_to_tensor,
     tensor_to_six,
 )
-from .lags import PAIRED_ERRORS, memory_bias
+from .lags import memory_bias
 from .paths import SitePaths
 from .sites import SiteLattice
 
@@ -34,6 +34,9 @@ JUMPS_PER_WINDOW = 4.0
 """No window is shorter than in which an ion makes so many independent jumps on average: ions that
 rattle between two sites would else pass for mobile, and the plateau test is blind to it where
 long windows are few."""
+
+PAIRED_ERRORS = 2.5
+"""Windows agree when their D_σ differ by less than so many errors of the difference."""
 
 LARGEST_RELATIVE_ERROR = 0.5
 """A ratio is resolved below this: 2σ then still tells it from zero."""
