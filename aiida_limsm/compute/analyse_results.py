@@ -60,7 +60,7 @@ def collect_results(
     interval = streams[0].frame_interval_ps
     return AnalyseResults(
         status=Status.FINISHED,
-        warnings=tuple(dict.fromkeys([*warnings, *found.warnings, *_quality(found, lattice)])),
+        warnings=tuple(dict.fromkeys([*warnings, *found.warnings, *_quality(job, found, lattice)])),
         model_file=MODEL_FILENAME,
         species=job.species,
         temperature_k=temperature,
@@ -113,24 +113,26 @@ def _assignment(job: AnalyseInput, found: Analysis) -> str:
     return f"core, radius {high} Å" if low == high else f"core, radii {low} to {high} Å"
 
 
-def _quality(found: Analysis, lattice: SiteLattice) -> list[str]:
+def _quality(job: AnalyseInput, found: Analysis, lattice: SiteLattice) -> list[str]:
     """Warnings on how well sites and model describe the ions."""
     warnings = []
+    lacking = "the structure may lack sites (--sites interstitials)"
+    if job.sites != "structure":
+        lacking = f"sites may still be missing (they are from: {job.sites})"
     if found.unassigned_fraction > UNASSIGNED_LIMIT:
         warnings.append(
             f"{found.unassigned_fraction:.1%} of the ion-frames come before the ion's first visit "
-            "to a site: the structure may lack sites (--sites interstitials)"
+            f"to a site: {lacking}"
         )
     if found.lost_fraction > LOST_LIMIT:
         warnings.append(
             f"{found.lost_ions} ion(s) stay away from every site for more than 1 ps, "
-            f"{found.lost_fraction:.1%} of the ion-frames in all: the structure may lack sites "
-            "(--sites interstitials)"
+            f"{found.lost_fraction:.1%} of the ion-frames in all: {lacking}"
         )
     if found.double_occupancy_fraction > DOUBLE_LIMIT:
         warnings.append(
             f"{found.double_occupancy_fraction:.1%} of the ion-frames share a site with another "
-            "ion: the structure may lack sites (--sites interstitials)"
+            f"ion: {lacking}"
         )
     occupancy = found.sites.occupancy
     if (occupancy > 1.05).any():

@@ -142,6 +142,16 @@ def test_options_reach_the_job(folder):
     assert "not resolved, <" in done.stdout
 
 
+def test_advice_is_not_what_was_done_already(folder):
+    """The ions of the synthetic run do not mind sharing a site, which is told."""
+    advice = "--sites interstitials"
+    for sites in ("structure", "interstitials", "density"):
+        done = limsm(folder, "md.h5", "--sites", sites, structure="sites.extxyz")
+        assert done.exit_code == 0, done.output
+        (told,) = [line for line in results(folder).warnings if "share a site" in line]
+        assert (advice in told) == (sites == "structure")
+
+
 def test_species_that_is_absent(folder):
     assert "md.h5 has no Na; it holds Li, Si" in refusal(limsm(folder, "md.h5", "--species", "Na"))
     assert "Xx is no element" in refusal(limsm(folder, "md.h5", "--species", "Xx"))
