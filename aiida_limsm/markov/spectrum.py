@@ -10,12 +10,12 @@ q ≠ 0: see :func:`slowest_at`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from .arrays import FloatArray, IntArray
+from .filtered import largest_eigenpairs
 
 __all__ = ["DENSE_SPECTRUM", "Spectrum", "slowest_at", "slowest_processes", "timescales_of"]
 
@@ -86,7 +86,7 @@ def slowest_processes(
         values, vectors = _all(symmetric, stationary)
     else:
         wanted = min(10 if number is None else number, most, len(seen) // 4)
-        values, vectors = _slowest(symmetric, stationary, wanted + SPARE)
+        values, vectors = largest_eigenpairs(symmetric, stationary, min(wanted + SPARE, most))
     vectors = _canonical(values, vectors, wanted)
     values = values[:wanted]
     right = np.zeros((len(pi), wanted))
@@ -105,58 +105,21 @@ def slowest_at(bloch: sparse.csr_matrix) -> float:
     return float(np.linalg.eigvalsh((dense + dense.conj().T) / 2)[-1])
 
 
-def _stationary(root: FloatArray, sets: IntArray) -> FloatArray:
-    """Return √π of every connected set, normalised, as columns."""
-    labels, index = np.unique(sets, return_inverse=True)
-    vectors = np.zeros((len(root), len(labels)))
-    vectors[np.arange(len(root)), index.reshape(-1)] = root
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=0))
+def _stationary(root: FloatArray, sets: IntArray) -> sparse.csr_matrix:
+    """Return √π of every connected set, normalised, as columns (n_sites, n_sets)."""
+    index = np.unique(sets, return_inverse=True)[1].reshape(-1)
+    norm = np.sqrt(np.bincount(index, weights=root**2))
+    return sparse.csr_matrix((root / norm[index], (np.arange(len(root)), index)))
 
 
-def _all(symmetric: sparse.csr_matrix, stationary: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _all(
+    symmetric: sparse.csr_matrix, stationary: sparse.csr_matrix
+) -> tuple[FloatArray, FloatArray]:
     # the stationary vectors go from eigenvalue 1 to −2, where nothing else can be
-    matrix = symmetric.toarray() - 3.0 * stationary @ stationary.T
+    matrix = symmetric.toarray() - 3.0 * (stationary @ stationary.T).toarray()
     values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
     kept = slice(len(values) - 1, stationary.shape[1] - 1 if stationary.shape[1] else None, -1)
     return values[kept], vectors[:, kept]
-
-
-def _slowest(
-    symmetric: sparse.csr_matrix, stationary: FloatArray, number: int
-) -> tuple[FloatArray, FloatArray]:
-    """Lanczos (ARPACK); repeated on what is left, for it may miss copies of an eigenvalue."""
-    found = stationary
-    values = np.zeros(0)
-    vectors = np.zeros((len(stationary), 0))
-    missing = number
-    while True:
-        new, columns = _lanczos(symmetric, found, missing)
-        late = len(values) >= number and new.max() <= np.sort(values)[-number] + SAME_EIGENVALUE
-        values = np.concatenate([values, new])
-        vectors = np.concatenate([vectors, columns], axis=1)
-        if late:
-            break
-        found = np.concatenate([found, columns], axis=1)
-        missing = 2
-    order = np.argsort(-values, kind="stable")
-    return values[order], vectors[:, order]
-
-
-def _lanczos(
-    symmetric: sparse.csr_matrix, found: FloatArray, number: int
-) -> tuple[FloatArray, FloatArray]:
-    from scipy.sparse.linalg import LinearOperator, eigsh
-
-    def apply(x: FloatArray) -> Any:
-        return symmetric @ x - 3.0 * found @ (found.T @ x)
-
-    size = symmetric.shape[0]
-    operator = LinearOperator((size, size), matvec=apply, dtype=np.float64)
-    start = np.random.default_rng(0).normal(size=size)
-    values, vectors = eigsh(
-        operator, k=number, which="LA", v0=start, ncv=min(size, max(4 * number, 40)), tol=1e-9
-    )
-    return np.asarray(values), np.asarray(vectors)
 
 
 def _canonical(values: FloatArray, vectors: FloatArray, number: int) -> FloatArray:
