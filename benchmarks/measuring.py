@@ -8,16 +8,17 @@ import platform
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+HERE = ROOT / "benchmarks"
 RESULTS = ROOT / "benchmarks" / "results"
 SCRATCH = ROOT / ".limsm" / "benchmarks"
 PEERS = ROOT / ".limsm" / "peers" / "bin" / "python"
+PYTHON = ROOT / ".venv" / "bin" / "python"
 LIMSM = ROOT / ".venv" / "bin" / "limsm"
 
 
@@ -43,27 +44,19 @@ def measure(command: Sequence[str | Path], environment: Mapping[str, str] | None
         It failed; with its last lines.
     """
     SCRATCH.mkdir(parents=True, exist_ok=True)
-    log = SCRATCH / "child.log"
-    began = time.monotonic()
-    with log.open("w") as output:
-        child = subprocess.Popen(
-            [str(part) for part in command],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **(environment or {})},
-        )
-        _, status, used = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)  # Popen did not see it end
-    lines = log.read_text(errors="replace").splitlines()
-    if child.returncode != 0:
-        raise RuntimeError(f"{command[0]} failed ({child.returncode}): " + "\n".join(lines[-15:]))
-    said = json.loads(lines[-1]) if lines and lines[-1].startswith("{") else {}
-    return Cost(
-        cpu_s=used.ru_utime + used.ru_stime,
-        wall_s=time.monotonic() - began,
-        peak_mb=used.ru_maxrss / 1024,
-        said=said,
+    cost, log = SCRATCH / "cost.json", SCRATCH / "child.log"
+    launcher = [sys.executable, "-S", HERE / "launch.py", cost, log]
+    subprocess.run(
+        [str(part) for part in (*launcher, *command)],
+        env={**os.environ, **(environment or {})},
+        check=True,
     )
+    used = json.loads(cost.read_text())
+    lines = log.read_text(errors="replace").splitlines()
+    if used["exit"] != 0:
+        raise RuntimeError(f"{command[0]} failed ({used['exit']}): " + "\n".join(lines[-15:]))
+    said = json.loads(lines[-1]) if lines and lines[-1].startswith("{") else {}
+    return Cost(used["cpu_s"], used["wall_s"], used["peak_mb"], said)
 
 
 def machine() -> dict[str, Any]:

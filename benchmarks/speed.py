@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import inputs
-from measuring import LIMSM, PEERS, ROOT, SCRATCH, Cost, measure, note, save, table
+from measuring import HERE, LIMSM, PEERS, PYTHON, SCRATCH, Cost, measure, note, save, table
 
-HERE = ROOT / "benchmarks"
-PYTHON = ROOT / ".venv" / "bin" / "python"
 MSD_FRAMES = 50_000
 """kinisi is given the first so many frames only: it holds all displacements in memory."""
 
