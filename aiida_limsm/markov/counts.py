@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from .arrays import FloatArray, IntArray, sum_by
+from .groups import group_number
 from .kernels import count_windows
 from .packed import unique_rows
 from .paths import SitePaths
@@ -20,8 +21,9 @@ class TransitionCounts:
     """Sliding-window counts C(i, j, n) at one lag, one record per (unit, channel).
 
     A channel is a kind of transition (from, to, cell); the list is closed under reversal,
-    ``reverse[k]`` being the channel (j, i, −n) of channel k = (i, j, n). A unit is one ion in one
-    time block, the block in which the window starts; units are what a bootstrap draws.
+    ``reverse[k]`` being the channel (j, i, −n) of channel k = (i, j, n). A unit is one ion (of
+    very many ions, a group, see :func:`.groups.group_number`) in one time block, the block in
+    which the window starts; units are what a bootstrap draws.
 
     Attributes
     ----------
@@ -89,8 +91,9 @@ def count_transitions(
     end = np.empty(room, dtype=np.int64)
     image = np.empty((room, 3), dtype=np.int64)
     count = np.empty(room, dtype=np.int64)
+    groups = group_number(paths.n_ions)
     rows = count_windows(
-        paths.first_run, paths.start, paths.site, paths.image, paths.frames, lag, blocks,
+        paths.first_run, paths.start, paths.site, paths.image, paths.frames, lag, groups, blocks,
         unit, start, end, image, count,
     )  # fmt: skip
     seen, index = unique_rows(np.column_stack([start[:rows], end[:rows], image[:rows]]))
@@ -105,7 +108,7 @@ def count_transitions(
     return TransitionCounts(
         lag=lag,
         n_sites=n_sites,
-        n_units=paths.n_ions * blocks,
+        n_units=groups * blocks,
         from_site=kinds[:, 0],
         to_site=kinds[:, 1],
         image=kinds[:, 2:],

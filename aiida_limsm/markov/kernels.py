@@ -166,11 +166,12 @@ def advance(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def count_windows(  # type: ignore[no-untyped-def]
-    first_run, start, site, image, frames, lag, blocks,
+    first_run, start, site, image, frames, lag, groups, blocks,
     out_unit, out_from, out_to, out_image, out_count,
 ):  # fmt: skip
     """Write (unit, i, j, n, count) for all windows of ``lag`` frames; return the rows written.
 
+    Ion k is in group k modulo ``groups``; a unit is one group in one of the ``blocks``.
     Paths are runs of equal site, so the work is proportional to jumps, not to frames: within a
     piece where neither the start's nor the end's run changes, all windows are of one kind.
     """
@@ -196,7 +197,7 @@ def count_windows(  # type: ignore[no-untyped-def]
                 end = start[a + 1]
             if b + 1 < last and start[b + 1] - lag < end:
                 end = start[b + 1] - lag
-            out_unit[rows] = ion * blocks + block
+            out_unit[rows] = (ion % groups) * blocks + block
             out_from[rows] = site[a]
             out_to[rows] = site[b]
             for k in range(3):

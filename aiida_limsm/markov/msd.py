@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ..units import ANGSTROM2_PER_PS_TO_CM2_PER_S
 from .arrays import FloatArray, IntArray
 from .errors import bootstrap_weights, six_to_tensor
+from .groups import group_number
 from .msd_kernels import add_windows, fill_frames
 from .paths import SitePaths
 from .sites import SiteLattice
@@ -94,11 +95,11 @@ class MsdPlan:
         begin, end = self.fit_lags[0] * self.interval_ps, self.fit_lags[-1] * self.interval_ps
         return f"mean-square displacement, linear fit from {begin:.4g} to {end:.4g} ps"
 
-    @property
-    def bytes_per_ion(self) -> int:
-        """Memory that an accumulator takes for each ion."""
+    def bytes_for(self, n_ions: int) -> int:
+        """Return the memory that an accumulator takes: positions remembered, and sums."""
+        groups = group_number(n_ions)
         return sum(
-            12 * len(np.unique(strides)) * _slots(lags, strides) + 48 * len(lags)
+            12 * len(np.unique(strides)) * _slots(lags, strides) * n_ions + 48 * len(lags) * groups
             for lags, strides in (
                 (self.fit_lags, self.fit_strides),
                 (self.curve_lags, self.curve_strides),
@@ -111,7 +112,8 @@ class MsdMoments:
     """Mean products of displacement components of one trajectory, Å²; xx, yy, zz, yz, xz, xy.
 
     ``units`` (n_units, n_fit_lags, 6), one unit for each ion and time block; ``curve``
-    (n_ions, n_curve_lags, 6), NaN at lags the trajectory is too short for.
+    (n_ions, n_curve_lags, 6), NaN at lags the trajectory is too short for. Of very many ions,
+    groups stand in for single ones (:func:`.groups.group_number`).
     """
 
     units: FloatArray
@@ -165,7 +167,7 @@ def plan_msd(
             curve_strides=_curve_strides(curve, origins, max(frames), max(ions)),
             interval_ps=interval_ps,
         )
-        if plan.bytes_per_ion * max(ions) <= memory_mb * 1e6 / 4:
+        if plan.bytes_for(max(ions)) <= memory_mb * 1e6 / 4:
             break
     return plan
 
@@ -210,11 +212,13 @@ class _Windows:
         self._stride, self._level = np.unique(strides, return_inverse=True)
         shape = (len(self._stride), _slots(lags, strides), n_ions, 3)
         self._rings = np.zeros(shape, dtype=np.float32)
+        groups = group_number(n_ions)
+        self._ions = np.bincount(np.arange(n_ions) % max(groups, 1), minlength=groups)
         self.reset()
 
     def reset(self) -> None:
         """Begin new sums; the origins remembered stay."""
-        self._sums = np.zeros((len(self._lags), 6, self._rings.shape[2]))
+        self._sums = np.zeros((len(self._lags), 6, len(self._ions)))
         self._windows = np.zeros(len(self._lags), dtype=np.int64)
 
     def add(self, x: Positions, first: int, start: int) -> None:
@@ -225,9 +229,9 @@ class _Windows:
         )  # fmt: skip
 
     def mean(self) -> FloatArray:
-        """Return the mean products, (n_ions, n_lags, 6); NaN without a window."""
-        number = np.where(self._windows > 0, self._windows, np.nan)
-        return np.ascontiguousarray((self._sums / number[:, None, None]).transpose(2, 0, 1))
+        """Return the mean products, (n_groups, n_lags, 6); NaN without a window."""
+        number = np.where(self._windows > 0, self._windows, np.nan)[:, None, None] * self._ions
+        return np.ascontiguousarray((self._sums / number).transpose(2, 0, 1))
 
 
 class MsdAccumulator:

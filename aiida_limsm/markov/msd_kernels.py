@@ -12,18 +12,22 @@ TILE = 64
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _add_products(now, origin, sums, begin, end):  # type: ignore[no-untyped-def]
-    """Add the six products of the displacement of ions ``begin`` to ``end`` to ``sums``."""
+def _add_products(now, origin, sums, begin, end, base):  # type: ignore[no-untyped-def]
+    """Add the six products of the displacement of ions ``begin`` to ``end`` to ``sums``.
+
+    Ion ``base`` + k is in group k.
+    """
     for ion in range(begin, end):
+        group = ion - base
         dx = np.float64(np.float32(now[ion, 0]) - np.float32(origin[ion, 0]))
         dy = np.float64(np.float32(now[ion, 1]) - np.float32(origin[ion, 1]))
         dz = np.float64(np.float32(now[ion, 2]) - np.float32(origin[ion, 2]))
-        sums[0, ion] += dx * dx
-        sums[1, ion] += dy * dy
-        sums[2, ion] += dz * dz
-        sums[3, ion] += dy * dz
-        sums[4, ion] += dx * dz
-        sums[5, ion] += dx * dy
+        sums[0, group] += dx * dx
+        sums[1, group] += dy * dy
+        sums[2, group] += dz * dz
+        sums[3, group] += dy * dz
+        sums[4, group] += dx * dz
+        sums[5, group] += dx * dy
 
 
 @njit(cache=True, nogil=True)
@@ -33,13 +37,17 @@ def add_windows(x, first, start, lags, level, stride, rings, sums, windows):  # 
     ``x`` (n, ions, 3) holds the frames from ``first`` on. A window of ``lags[m]`` frames begins on
     a multiple of ``stride[level[m]]``, not before frame ``start``. Origins older than the block
     are read from ``rings`` (levels, slots, ions, 3), which keeps the latest ones of each level and
-    must have more slots than any lag has strides. ``sums`` (lags, 6, ions) and ``windows`` (lags)
-    grow.
+    must have more slots than any lag has strides. ``sums`` (lags, 6, groups) and ``windows`` (lags)
+    grow; ion k is in group k modulo the number of groups.
     """
     last = first + x.shape[0]
     slots = rings.shape[1]
-    for begin in range(0, x.shape[1], TILE):
-        end = min(begin + TILE, x.shape[1])
+    groups = sums.shape[2]
+    tiles = (groups + TILE - 1) // TILE
+    for tile in range((x.shape[1] + groups - 1) // groups * tiles):
+        base = tile // tiles * groups
+        begin = base + tile % tiles * TILE
+        end = min(begin + TILE, base + groups, x.shape[1])
         for m in range(len(lags)):
             lag = lags[m]
             k = level[m]
@@ -49,10 +57,10 @@ def add_windows(x, first, start, lags, level, stride, rings, sums, windows):  # 
             while t < last:
                 origin = t - lag
                 if origin >= first:
-                    _add_products(x[t - first], x[origin - first], sums[m], begin, end)
+                    _add_products(x[t - first], x[origin - first], sums[m], begin, end, base)
                 else:
                     kept = rings[k, (origin // step) % slots]
-                    _add_products(x[t - first], kept, sums[m], begin, end)
+                    _add_products(x[t - first], kept, sums[m], begin, end, base)
                 if begin == 0:
                     windows[m] += 1
                 t += step

@@ -104,8 +104,9 @@ def observe(
             density.add(block)
         done += len(block)
         step("reading", done, source.n_frames)
-    paths = assigner.finish()
+    paths, md = assigner.finish(), moments.finish()
+    del moments  # as large as what follows
     on_sites = MsdAccumulator(plan, source.n_ions)
     for block in site_blocks(paths, lattice):
         on_sites.add(block)
-    return Observation(paths, assigner, moments.finish(), on_sites.finish())
+    return Observation(paths, assigner, md, on_sites.finish())

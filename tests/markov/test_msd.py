@@ -87,16 +87,16 @@ def test_origins_lie_within_a_twentieth_of_the_lag():
 
 def test_memory_is_a_quarter_of_what_is_given_however_long_the_run():
     plan = plan_msd([1_000_000], [10_000], 5, 0.05, memory_mb=512)
-    assert plan.bytes_per_ion * 10_000 < 512e6 / 4
+    assert plan.bytes_for(10_000) < 512e6 / 4
     poor = plan_msd([1_000_000], [10_000], 5, 0.05, memory_mb=300)
-    assert poor.bytes_per_ion * 10_000 < 300e6 / 4
+    assert poor.bytes_for(10_000) < 300e6 / 4
     accumulator = MsdAccumulator(plan, 100)
     held = sum(
         part.nbytes
         for windows in (accumulator._fit, accumulator._curve)
         for part in (windows._rings, windows._sums)
     )
-    assert held == plan.bytes_per_ion * 100
+    assert held == plan.bytes_for(100)
 
 
 @pytest.mark.parametrize(
