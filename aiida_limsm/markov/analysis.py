@@ -139,10 +139,7 @@ def analyse(
         fit.uncorrelated, fit.uncorrelated_samples, fit.units, evidence, biased=True,
     )  # fmt: skip
     msd = _msd(seen, plan, settings, evidence, lattice, pooled)
-    progress(
-        f"D = {markov.value:.3g} ± {markov.error:.2g} (Markov), "
-        f"{msd.value:.3g} ± {msd.error:.2g} (MSD) cm²/s"
-    )
+    progress(f"D: {markov.quoted()} (Markov), {msd.quoted()} (MSD) cm²/s")
     step("checks", 0, 3)
     haven = haven_ratio(
         [part.paths for part in seen], lattice, interval, markov,
@@ -217,16 +214,19 @@ def _evidence(
     settings: Settings,
     interval: float,
 ) -> Evidence:
-    """Return what D rests on: the independent jumps (``rows``) and what they bound."""
+    """Return what D rests on, the independent jumps (``rows``), and its upper bound."""
+    counted = paths.bounding_jumps()
+    before = counted - 1
     moved = lattice.jump_vectors(
-        paths.site[rows - 1], paths.site[rows], paths.image[rows] - paths.image[rows - 1]
+        paths.site[before], paths.site[counted], paths.image[counted] - paths.image[before]
     )
     nearest = float(assigner.neighbours.nearest.min())
-    square = float((moved**2).sum(axis=1).mean()) if len(rows) else nearest**2
+    square = float((moved**2).sum(axis=1).mean()) if len(counted) else nearest**2
     return Evidence(
         jumps=len(rows),
         minimum_jumps=settings.minimum_jumps,
-        bound=jump_bound(len(rows), square, float(paths.frames.sum()) * interval),
+        bounding_jumps=len(counted),
+        bound=jump_bound(len(counted), square, float(paths.frames.sum()) * interval),
         unseen=unseen_share(paths, rows),
     )
 

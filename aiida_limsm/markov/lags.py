@@ -16,6 +16,11 @@ PAIRED_ERRORS = 3.0
 lag was rejected by chance in a fifth of runs at 2 errors, in 5 to 9 % at 2.5, in 3 to 5 % at 3."""
 
 
+WORTH_A_LONGER_LAG = 0.6
+"""At 0.8 the noise of Markov chains without memory was chased, and 2 errors held the truth less
+often (88 instead of 95 % on D0_3); at 0.6 they are left alone."""
+
+
 @dataclass(frozen=True)
 class LagChoice:
     """Index of the chosen lag, why, and whether D(τ) reached a plateau."""
@@ -40,7 +45,8 @@ def choose_lag(lags_ps: FloatArray, values: FloatArray, samples: FloatArray) -> 
 
     Two lags agree when their D differ by less than 3 errors *of the difference* (both
     are computed from the same bootstrap draws, so that common noise cancels), or by less than
-    half the statistical error of the shorter lag, which then covers the difference.
+    half the statistical error of the shorter lag, which then covers the difference. A longer lag
+    is taken where what memory may still add makes most of the error of the shortest.
 
     Parameters
     ----------
@@ -61,15 +67,37 @@ def choose_lag(lags_ps: FloatArray, values: FloatArray, samples: FloatArray) -> 
         if (difference <= np.maximum(PAIRED_ERRORS * paired, 0.5 * spread[index])).all():
             if index >= n - 2 and n > 3:
                 break
-            return LagChoice(
-                index,
-                f"shortest lag whose D agrees with all longer lags up to {lags_ps[-1]:.4g} ps "
-                "within the errors",
-                True,
-            )
+            return _against_memory(lags_ps, values, spread, index)
     return LagChoice(
         n - 1, f"D(τ) reaches no plateau up to {lags_ps[-1]:.4g} ps: longest lag taken", False
     )
+
+
+def _against_memory(
+    lags_ps: FloatArray, values: FloatArray, spread: FloatArray, shortest: int
+) -> LagChoice:
+    """Choose between the shortest lag that agrees with the longer ones, and one of those.
+
+    In short runs memory hides within the errors of the differences. Where a longer lag has a much
+    smaller error, statistics and memory together, it is taken. Ions with one vacancy in 27 cells,
+    60 runs of 10 ps: D / exact 1.11 instead of 1.30 (simple cubic), 1.27 instead of 1.43 (D0_3).
+    """
+    reason = (
+        f"shortest lag whose D agrees with all longer lags up to {lags_ps[-1]:.4g} ps within the "
+        "errors"
+    )
+    error = [
+        np.hypot(spread[k], memory_bias(lags_ps, values, spread, lags_ps[k]))
+        for k in range(shortest, max(len(values) - 2, shortest + 1))
+    ]
+    best = int(np.argmin(error))
+    if error[best] < WORTH_A_LONGER_LAG * error[0]:
+        reason = (
+            f"D(τ) drifts from {lags_ps[shortest]:.4g} ps on, within the errors: lag of the "
+            "smallest error, statistics and memory together"
+        )
+        return LagChoice(shortest + best, reason, True)
+    return LagChoice(shortest, reason, True)
 
 
 def memory_bias(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import FloatArray, IntArray, sum_by
+from .arrays import BoolArray, FloatArray, IntArray, sum_by
 from .packed import unique_rows
 from .sites import SiteLattice
 from .supercells import fold_cells
@@ -102,9 +102,42 @@ class SitePaths:
         number, rows
             How many, and the rows (see :attr:`jump_rows`) of the jumps that are left.
         """
+        rows, returns = self.jump_rows, self._returns()
+        struck = returns.copy()
+        struck[:-1] |= returns[1:]
+        return int((~struck).sum()), rows[~struck]
+
+    def bounding_jumps(self) -> IntArray:
+        """Return the rows of the jumps that an upper bound of D must count.
+
+        Those of :meth:`independent_jumps`, and the first jump there and back of every ion between
+        every two sites: ions that do not remember where they came from return by chance as well,
+        one in z times among z neighbours, and only where an ion goes on returning it rattles.
+        """
+        rows, returns = self.jump_rows, self._returns()
+        struck = returns.copy()
+        struck[:-1] |= returns[1:]
+        second = np.flatnonzero(returns)
+        if len(second) == 0:
+            return rows
+        here, there = rows[second], rows[second] - 1
+        ends = np.column_stack(
+            [self.site[here], self.image[here], self.site[there], self.image[there]]
+        )
+        turned = np.roll(ends, 4, axis=1)
+        every = np.arange(len(ends))
+        column = np.argmax(ends != turned, axis=1)
+        swap = ends[every, column] > turned[every, column]
+        pair = np.column_stack([self.run_ion[here], np.where(swap[:, None], turned, ends)])
+        first = second[np.unique(unique_rows(pair)[1], return_index=True)[1]]
+        struck[first] = struck[first - 1] = False
+        return rows[~struck]
+
+    def _returns(self) -> BoolArray:
+        """Tell of every jump whether it is paired with the one before, which it takes back."""
         rows = self.jump_rows
         if len(rows) == 0:
-            return 0, rows
+            return np.zeros(0, dtype=bool)
         ion = self.run_ion
         back = np.zeros(len(rows), dtype=bool)
         second = rows[rows >= 2]
@@ -117,10 +150,7 @@ class SitePaths:
         # in an unbroken row of returns every other one pairs with the jump before it
         index = np.arange(len(rows))
         run_start = np.maximum.accumulate(np.where(~back, index, 0))
-        paired = back & ((index - run_start) % 2 == 1)
-        struck = paired.copy()
-        struck[:-1] |= paired[1:]
-        return int((~struck).sum()), rows[~struck]
+        return np.asarray(back & ((index - run_start) % 2 == 1))
 
     def double_occupancy(self, supercell: IntArray) -> float:
         """Return the fraction of ion-frames in which another ion holds the same site.

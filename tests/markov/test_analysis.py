@@ -81,7 +81,7 @@ def test_no_jumps_is_a_bound_not_a_number(toolbox):
         assert not estimate.resolved
         assert "0 independent jumps" in estimate.reason
         # three jumps in 5 × 4 ps would still be 5 % likely
-        assert estimate.upper_bound == pytest.approx(2.996 * 2.65**2 / 6 / 20 * 1e-4, rel=1e-2)
+        assert estimate.upper_bound == pytest.approx(3.689 * 2.65**2 / 6 / 20 * 1e-4, rel=1e-2)
     assert found.markov.value == 0.0
 
 

@@ -108,7 +108,7 @@ def msd_of(paths, lattice, interval, seed=0):
     for block in site_blocks(paths, lattice):
         accumulator.add(block)
     tensor, samples, units = msd_tensor([accumulator.finish()], plan, 100, seed)
-    evidence = Evidence(1000, 10, 0.0)
+    evidence = Evidence(1000, 10, 0.0, 1000)
     return summarise("", tensor, samples, units, evidence, freedom=slope_freedom(units))
 
 

@@ -24,12 +24,12 @@ from aiida_limsm.markov.errors import (
 
 
 def judged(tensor, samples, units=30, jumps=50, bound=0.5, unseen=0.0, **more):
-    return summarise("x", tensor, samples, units, Evidence(jumps, 10, bound, unseen), **more)
+    return summarise("x", tensor, samples, units, Evidence(jumps, 10, bound, jumps, unseen), **more)
 
 
 @pytest.mark.parametrize("jumps", [0, 1, 10, 1000])
 def test_poisson_bound_is_the_chi_square_quantile(jumps):
-    expected = chi2.ppf(0.95, 2 * (jumps + 1)) / 2 * 6.0 / (6 * 2.0) * 1e-4
+    expected = chi2.ppf(0.975, 2 * (jumps + 1)) / 2 * 6.0 / (6 * 2.0) * 1e-4
     assert jump_bound(jumps, 6.0, 2.0) == pytest.approx(expected, rel=1e-10)
 
 
@@ -118,3 +118,11 @@ def test_import_is_cheap():
     """scipy.stats alone takes longer than a small trajectory may."""
     code = "import sys, aiida_limsm.markov.errors; sys.exit('scipy.stats' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_only_a_resolved_value_is_put_into_words():
+    tensor, samples = np.eye(3), np.tile([1.0, 1, 1, 0, 0, 0], (50, 1))
+    known = summarise("x", tensor, samples, 40, Evidence(100, 10, 2.0, 100))
+    assert known.quoted().startswith("1 ± ")
+    few = summarise("x", tensor, samples, 40, Evidence(3, 10, 2.0, 3))
+    assert few.quoted() == "not resolved, < 2"

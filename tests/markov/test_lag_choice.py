@@ -18,6 +18,19 @@ def test_lag_choice():
     assert lag_grid(2, 1, 16).tolist() == [1]
 
 
+def test_memory_that_hides_within_the_errors_takes_a_longer_lag():
+    """D(τ) = 1 + 0.5 / τ seen with errors of 0.3 that all lags share in part."""
+    random = np.random.default_rng(0)
+    lags = np.geomspace(1, 32, 11)
+    noise = 0.3 * random.normal(size=(200, 1)) + 0.15 * random.normal(size=(200, 11))
+    falling = choose_lag(lags, 1 + 0.5 / lags, 1 + noise)
+    assert falling.plateau
+    assert 2 < falling.index <= 8
+    assert "memory" in falling.reason
+    flat = choose_lag(lags, np.ones(11) + 0.05 * random.normal(size=11), 1 + noise)
+    assert flat.index == 0
+
+
 def test_memory_beyond_the_lag_is_extrapolated():
     lags = np.array([1.0, 2, 4, 8, 16])
     assert memory_bias(lags, 3.0 + 0.6 / lags, np.ones(5), 2.0) == pytest.approx(0.3)

@@ -170,7 +170,7 @@ def test_errors_cover_the_exact_value(toolbox, ions, frames, replicates):
     scores, values = [], []
     for replicate in range(replicates):
         x = net.positions(ions, frames, 0.02, 900 + replicate, sigma=0.25)
-        evidence = Evidence(1000, 10, exact)
+        evidence = Evidence(1000, 10, exact, 1000)
         tensor, samples, units = msd_tensor([stream(plan, x)], plan, 100, replicate)
         found = summarise("", tensor, samples, units, evidence, freedom=slope_freedom(units))
         scores.append((found.value - exact) / found.error)
