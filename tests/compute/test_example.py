@@ -26,4 +26,4 @@ def test_the_documented_output_is_what_comes_out(tmp_path):
     found = json.loads((tmp_path / "results.json").read_text())
     assert found["n_jumps"] == 36
     assert found["diffusion"]["markov"]["resolved"]
-    assert not found["haven_ratio"]["resolved"]
+    assert found["haven_ratio"]["error"] > 0.2  # a ratio of a run so short comes with it
