@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -18,7 +18,7 @@ CONFIGURATION = "Direct configuration"
 LAMMPS_DUMP = "lammps-dump-text"
 XDATCAR = "vasp-xdatcar"
 EXTXYZ = "extxyz"
-TEXT_FORMATS = (LAMMPS_DUMP, XDATCAR, EXTXYZ)
+INCOMPLETE = "the frame is incomplete"
 PACKED = (".gz", ".bz2", ".xz")
 
 
@@ -42,12 +42,10 @@ def iter_frames(source: Path, species_order: Sequence[str] | None = None) -> Ite
     form = file_format(source)
     if form == LAMMPS_DUMP:
         yield from _lammps_dump(source, species_order)
-    elif form == XDATCAR:
-        for piece in _xdatcar_pieces(source):
-            yield from iread(io.StringIO(piece), index=":", format=XDATCAR)
-    elif form == EXTXYZ and source.suffix not in PACKED:
-        for piece in _xyz_pieces(source):
-            yield from iread(io.StringIO(piece), index=":", format=EXTXYZ)
+    elif form in TEXTS and source.suffix not in PACKED:
+        with source.open(encoding="utf-8") as file:
+            for piece in _pieces(TEXTS[form](file)):
+                yield from iread(io.StringIO(piece), index=":", format=form)
     else:
         yield from iread(str(source), index=":", format=form)
 
@@ -76,7 +74,7 @@ def file_format(source: Path) -> str:
 
 def last_frame_is_cut(source: Path) -> bool:
     """Tell whether a text file ends within a line, as when its program was killed."""
-    if file_format(source) not in TEXT_FORMATS or source.suffix in PACKED:
+    if file_format(source) not in (LAMMPS_DUMP, *TEXTS) or source.suffix in PACKED:
         return False
     with source.open("rb") as file:
         file.seek(-1, io.SEEK_END)
@@ -108,64 +106,55 @@ def _lammps_dump(source: Path, species_order: Sequence[str] | None) -> Iterator[
             yield atoms
 
 
-def _xyz_pieces(source: Path) -> Iterator[str]:
-    """Cut an extended XYZ file into texts of some frames each.
+def _pieces(frames: Iterator[str]) -> Iterator[str]:
+    """Join the texts of frames, some at a time; those before an error come before it."""
+    piece: list[str] = []
+    try:
+        for frame in frames:
+            piece.append(frame)
+            if len(piece) == PIECE_FRAMES:
+                yield "".join(piece)
+                piece = []
+    except ValueError:
+        if piece:
+            yield "".join(piece)
+        raise
+    if piece:
+        yield "".join(piece)
+
+
+def _xyz_texts(file: TextIO) -> Iterator[str]:
+    """Yield the text of every frame of an extended XYZ file.
 
     ASE's own chunk reader (3.29, ``iread_xyz``) takes the first digit for the number of atoms.
-
-    Raises
-    ------
-    ValueError
-        The last frame is incomplete; those before have been yielded.
     """
-    with source.open(encoding="utf-8") as file:
-        piece: list[str] = []
-        frames, complete = 0, True
-        while complete and (head := file.readline()).strip():
-            rows = [head, *(file.readline() for _ in range(int(head) + 1))]
-            complete = bool(rows[-1])
-            if complete:
-                piece += rows
-                frames += 1
-            if piece and (frames % PIECE_FRAMES == 0 or not complete):
-                yield "".join(piece)
-                piece = []
-        if piece:
-            yield "".join(piece)
-        if not complete:
-            raise ValueError("the frame is incomplete")
+    while (head := file.readline()).strip():
+        rows = [file.readline() for _ in range(int(head) + 1)]
+        if not rows[-1]:
+            raise ValueError(INCOMPLETE)
+        yield "".join([head, *rows])
 
 
-def _xdatcar_pieces(source: Path) -> Iterator[str]:
-    """Cut an XDATCAR into texts of a header and some frames each.
+def _xdatcar_texts(file: TextIO) -> Iterator[str]:
+    """Yield every frame of an XDATCAR as a text with a header of its own."""
+    header: list[str] = []
+    atoms = 0
+    while line := file.readline():
+        if CONFIGURATION not in line:  # variable cells come with a header each
+            header = [line, *(file.readline() for _ in range(6))]
+            if not "".join(header).strip():
+                return
+            if not header[-1].strip():
+                raise ValueError(INCOMPLETE)
+            atoms = sum(int(word) for word in header[-1].split())
+            continue
+        rows = [file.readline() for _ in range(atoms)]
+        if len(rows[-1].split()) < 3:
+            raise ValueError(INCOMPLETE)
+        yield "".join([*header, line, *rows])
 
-    Raises
-    ------
-    ValueError
-        The last frame is incomplete; those before have been yielded.
-    """
-    with source.open(encoding="utf-8") as file:
-        header: list[str] = []
-        piece: list[str] = []
-        frames, atoms, fresh, complete = 0, 0, True, True
-        while complete and (line := file.readline()):
-            if CONFIGURATION not in line:  # variable cells come with a header each
-                header = [line, *(file.readline() for _ in range(6))]
-                if not "".join(header).strip():
-                    break
-                complete = bool(header[-1].strip())
-                atoms = sum(int(word) for word in header[-1].split())
-                fresh = True
-                continue
-            rows = [file.readline() for _ in range(atoms)]
-            complete = len(rows[-1].split()) >= 3
-            if complete:
-                piece += [*(header if fresh or not piece else ()), line, *rows]
-                frames, fresh = frames + 1, False
-            if piece and (frames % PIECE_FRAMES == 0 or not complete):
-                yield "".join(piece)
-                piece = []
-        if piece:
-            yield "".join(piece)
-        if not complete:
-            raise ValueError("the frame is incomplete")
+
+TEXTS: dict[str, Callable[[TextIO], Iterator[str]]] = {
+    EXTXYZ: _xyz_texts,
+    XDATCAR: _xdatcar_texts,
+}

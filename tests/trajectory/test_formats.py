@@ -97,14 +97,14 @@ def test_an_xdatcar_is_read_piece_by_piece(tmp_path, walk, structures, monkeypat
     write(tmp_path / "XDATCAR", structures(x), format="vasp-xdatcar")
     monkeypatch.setattr(frames_module, "PIECE_FRAMES", 10)
     lengths = []
-    reader = frames_module._xdatcar_pieces
+    reader = frames_module._pieces
 
-    def pieces(source):
-        for piece in reader(source):
+    def pieces(frames):
+        for piece in reader(frames):
             lengths.append(piece.count("Direct"))
             yield piece
 
-    monkeypatch.setattr(frames_module, "_xdatcar_pieces", pieces)
+    monkeypatch.setattr(frames_module, "_pieces", pieces)
     assert len(list(iter_frames(tmp_path / "XDATCAR"))) == 25
     assert lengths == [10, 10, 5]
 
