@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def write_h5md(trajectory: HoppingTrajectory, path: Path, repeat_from: int | Non
     if repeat_from is None:
         blocks: Any = trajectory.blocks(size)
     else:
-        once = list(hopping(repeat_from, _edge(trajectory), seed=trajectory.seed).blocks(size))
+        once = list(replace(trajectory, n_frames=repeat_from).blocks(size))
         blocks = cycle([*once, *(block[::-1] for block in reversed(once))])
     for block in islice(blocks, None):
         part = block[: trajectory.n_frames - done]
@@ -74,10 +75,6 @@ def write_h5md(trajectory: HoppingTrajectory, path: Path, repeat_from: int | Non
         if done == trajectory.n_frames:
             break
     file.close(sync=False)
-
-
-def _edge(trajectory: HoppingTrajectory) -> int:
-    return round((trajectory.n_ions / 13) ** (1 / 3))
 
 
 def write_structure(trajectory: HoppingTrajectory, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +15,10 @@ from .packed import unique_rows
 from .paths import SitePaths
 
 __all__ = ["TransitionCounts", "count_transitions"]
+
+
+RUNS_AT_ONCE = 200_000
+"""Runs whose windows are held in memory together, about 50 MB."""
 
 
 @dataclass(frozen=True)
@@ -85,26 +90,25 @@ def count_transitions(
     """
     if lag < 1 or not (paths.frames > lag).any():
         raise ValueError(f"no window of {lag} frames in paths of {int(paths.frames.max())} frames")
-    room = 2 * len(paths.start) + (blocks + 1) * paths.n_ions
-    unit = np.empty(room, dtype=np.int64)
-    start = np.empty(room, dtype=np.int64)
-    end = np.empty(room, dtype=np.int64)
-    image = np.empty((room, 3), dtype=np.int64)
-    count = np.empty(room, dtype=np.int64)
     groups = group_number(paths.n_ions)
-    rows = count_windows(
-        paths.first_run, paths.start, paths.site, paths.image, paths.frames, lag, groups, blocks,
-        unit, start, end, image, count,
-    )  # fmt: skip
-    seen, index = unique_rows(np.column_stack([start[:rows], end[:rows], image[:rows]]))
+    parts = list(_counted(paths, lag, groups, blocks))
+    seen, place = unique_rows(np.concatenate([part[0] for part in parts]))
     back = np.column_stack([seen[:, 1], seen[:, 0], -seen[:, 2:]])
-    kinds, place = unique_rows(np.concatenate([seen, back]))
-    n, there = len(kinds), place[: len(seen)]
+    kinds, index = unique_rows(np.concatenate([seen, back]))
+    n, there = len(kinds), index[: len(seen)]
     reverse = np.empty(n, dtype=np.int64)
-    reverse[there] = place[len(seen) :]
-    reverse[place[len(seen) :]] = there
-    # nearly sorted already, and nearly all distinct: no case for hashing
-    records, inverse = np.unique(unit[:rows] * n + there[index], return_inverse=True)
+    reverse[there] = index[len(seen) :]
+    reverse[index[len(seen) :]] = there
+    offsets = np.cumsum([0, *(len(part[0]) for part in parts)])
+    unit = np.concatenate([part[1] for part in parts])
+    channel = np.concatenate(
+        [there[place[offset + part[2]]] for offset, part in zip(offsets, parts, strict=False)]
+    )
+    count = np.concatenate([part[3] for part in parts])
+    if groups < paths.n_ions and len(parts) > 1:  # else no unit is in two parts
+        records, index = np.unique(unit * n + channel, return_inverse=True)
+        unit, channel = records // n, records % n
+        count = sum_by(index, count, len(records))
     return TransitionCounts(
         lag=lag,
         n_sites=n_sites,
@@ -113,7 +117,33 @@ def count_transitions(
         to_site=kinds[:, 1],
         image=kinds[:, 2:],
         reverse=reverse,
-        unit=records // n,
-        channel=records % n,
-        count=sum_by(inverse, count[:rows], len(records)),
+        unit=unit,
+        channel=channel,
+        count=count,
     )
+
+
+def _counted(
+    paths: SitePaths, lag: int, groups: int, blocks: int
+) -> Iterator[tuple[IntArray, IntArray, IntArray, FloatArray]]:
+    """Count some ions after the other: kinds (k, 5) seen, and unit, kind and count of records."""
+    begin = 0
+    while begin < paths.n_ions:
+        most = paths.first_run[begin] + RUNS_AT_ONCE
+        end = max(int(np.searchsorted(paths.first_run, most, side="right")) - 1, begin + 1)
+        room = 2 * int(paths.first_run[end] - paths.first_run[begin]) + (blocks + 1) * (end - begin)
+        unit = np.empty(room, dtype=np.int64)
+        start = np.empty(room, dtype=np.int64)
+        stop = np.empty(room, dtype=np.int64)
+        image = np.empty((room, 3), dtype=np.int64)
+        count = np.empty(room, dtype=np.int64)
+        rows = count_windows(
+            paths.first_run, paths.start, paths.site, paths.image, paths.frames,
+            begin, end, lag, groups, blocks, unit, start, stop, image, count,
+        )  # fmt: skip
+        kinds, index = unique_rows(np.column_stack([start[:rows], stop[:rows], image[:rows]]))
+        n = max(len(kinds), 1)
+        # nearly sorted already, and nearly all distinct: no case for hashing
+        records, inverse = np.unique(unit[:rows] * n + index, return_inverse=True)
+        yield kinds, records // n, records % n, sum_by(inverse, count[:rows], len(records))
+        begin = end

@@ -166,17 +166,17 @@ def advance(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def count_windows(  # type: ignore[no-untyped-def]
-    first_run, start, site, image, frames, lag, groups, blocks,
+    first_run, start, site, image, frames, begin, end, lag, groups, blocks,
     out_unit, out_from, out_to, out_image, out_count,
 ):  # fmt: skip
-    """Write (unit, i, j, n, count) for all windows of ``lag`` frames; return the rows written.
+    """Write (unit, i, j, n, count) for all windows of ions ``begin`` to ``end``; return the rows.
 
     Ion k is in group k modulo ``groups``; a unit is one group in one of the ``blocks``.
     Paths are runs of equal site, so the work is proportional to jumps, not to frames: within a
     piece where neither the start's nor the end's run changes, all windows are of one kind.
     """
     rows = 0
-    for ion in range(len(frames)):
+    for ion in range(begin, end):
         windows = frames[ion] - lag
         if windows <= 0:
             continue
@@ -192,17 +192,17 @@ def count_windows(  # type: ignore[no-untyped-def]
                 a += 1
             while (block + 1) * windows // blocks <= t:
                 block += 1
-            end = (block + 1) * windows // blocks
-            if a + 1 < last and start[a + 1] < end:
-                end = start[a + 1]
-            if b + 1 < last and start[b + 1] - lag < end:
-                end = start[b + 1] - lag
+            stop = (block + 1) * windows // blocks
+            if a + 1 < last and start[a + 1] < stop:
+                stop = start[a + 1]
+            if b + 1 < last and start[b + 1] - lag < stop:
+                stop = start[b + 1] - lag
             out_unit[rows] = (ion % groups) * blocks + block
             out_from[rows] = site[a]
             out_to[rows] = site[b]
             for k in range(3):
                 out_image[rows, k] = image[b, k] - image[a, k]
-            out_count[rows] = end - t
+            out_count[rows] = stop - t
             rows += 1
-            t = end
+            t = stop
     return rows
