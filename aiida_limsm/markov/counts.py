@@ -69,11 +69,12 @@ class TransitionCounts:
         total = sum_by(self.channel, count, self.n_channels)
         if self.orbit is None:
             return total
-        sizes = self._orbit_sizes
+        sizes = self.orbit_sizes
         return (sum_by(self.orbit, total, len(sizes)) / sizes)[self.orbit]
 
     @cached_property
-    def _orbit_sizes(self) -> IntArray:
+    def orbit_sizes(self) -> IntArray:
+        """Number of channels of every orbit, shape (n_orbits,)."""
         assert self.orbit is not None
         return np.bincount(self.orbit)
 

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from ..units import ANGSTROM2_PER_PS_TO_CM2_PER_S
-from .arrays import FloatArray, IntArray
+from .arrays import FloatArray, IntArray, sum_by
 from .counts import TransitionCounts, count_transitions
 from .errors import COMPONENTS, bootstrap_weights, tensor_to_six
 from .estimation import Estimate, ReversibleEstimator
@@ -146,18 +146,24 @@ def scan_lags(
     """
     most = SCAN_SAMPLES if lattice.n_sites < LARGE_MODEL else LARGE_MODEL_SAMPLES
     number = min(bootstrap_samples, most)
-    fits = []
+    values, drawn, scales, errors = [], [], [], []
     for lag in lags:
         counts = count_transitions(paths, lattice.n_sites, int(lag), blocks)
         counts = counts if pooling is None else pooling(counts)
-        fits.append(_sampled(counts, lattice, float(lag) * interval, number, seed, SCAN_TIMESCALES))
+        fit = _sampled(counts, lattice, float(lag) * interval, number, seed, SCAN_TIMESCALES)
+        # the models themselves are let go: those of long lags have very many channels
+        values.append(np.trace(fit.tensor) / 3)
+        drawn.append(_third(fit.tensors))
+        scales.append(fit.timescales)
+        errors.append(fit.timescale_errors)
+        del counts, fit
     return LagScan(
         lags=lags,
         lags_ps=np.asarray(lags * interval, dtype=np.float64),
-        values=np.array([np.trace(fit.tensor) / 3 for fit in fits]),
-        samples=np.stack([_third(fit.tensors) for fit in fits], axis=1),
-        timescales_ps=_padded([fit.timescales for fit in fits]),
-        timescale_errors_ps=_padded([fit.timescale_errors for fit in fits]),
+        values=np.array(values),
+        samples=np.stack(drawn, axis=1),
+        timescales_ps=_padded(scales),
+        timescale_errors_ps=_padded(errors),
     )
 
 
@@ -265,21 +271,37 @@ def fold_counts(
         channel=none,
         count=none.astype(np.float64),
     )
-    square = tensor_to_six(vectors[:, :, None] * vectors[:, None, :])
-    values = np.column_stack([np.ones(len(vectors)), vectors, square])
-    columns = np.arange(10) * number + kind[:, None]
-    # counts pooled over the space group stand on one channel of an orbit and belong to all
-    orbit = np.arange(counts.n_channels) if counts.orbit is None else counts.orbit
-    share = values / np.bincount(orbit)[orbit][:, None]
-    per_orbit = sparse.csr_matrix(
-        (share.reshape(-1), (np.repeat(orbit, 10), columns.reshape(-1))),
-        shape=(int(orbit.max()) + 1, 10 * number),
+    return folded, _moments(counts, vectors, kind, number)
+
+
+def _moments(
+    counts: TransitionCounts, vectors: FloatArray, kind: IntArray, number: int
+) -> sparse.csr_matrix:
+    """Return the moments of :func:`fold_counts`; ``kind`` (n_channels,) is the folded channel."""
+    first = [(), (0,), (1,), (2,), *COMPONENTS]
+    values = (vectors[:, list(axes)].prod(axis=1) for axes in first)
+    if counts.orbit is not None:
+        # counts pooled over the space group stand on one channel of an orbit and belong to all
+        share = np.stack(list(values), axis=1) / counts.orbit_sizes[counts.orbit][:, None]
+        columns = np.arange(10) * number + kind[:, None]
+        per_orbit = sparse.csr_matrix(
+            (share.reshape(-1), (np.repeat(counts.orbit, 10), columns.reshape(-1))),
+            shape=(len(counts.orbit_sizes), 10 * number),
+        )
+        table = sparse.csr_matrix(
+            (counts.count, (counts.unit, counts.orbit[counts.channel])),
+            shape=(counts.n_units, per_orbit.shape[0]),
+        )
+        return (table @ per_orbit).tocsr()
+    # one moment after the other: at long lags there are far more channels than folded ones
+    cells, place = unique_keys(counts.unit * number + kind[counts.channel])
+    data = [sum_by(place, counts.count * value[counts.channel], len(cells)) for value in values]
+    columns = np.arange(10)[:, None] * number + cells % number
+    rows = np.broadcast_to(cells // number, columns.shape)
+    return sparse.csr_matrix(
+        (np.concatenate(data), (rows.reshape(-1), columns.reshape(-1))),
+        shape=(counts.n_units, 10 * number),
     )
-    table = sparse.csr_matrix(
-        (counts.count, (counts.unit, orbit[counts.channel])),
-        shape=(counts.n_units, per_orbit.shape[0]),
-    )
-    return folded, (table @ per_orbit).tocsr()
 
 
 def _jump_moments(
