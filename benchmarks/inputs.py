@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -52,28 +49,15 @@ def hopping(
     )
 
 
-def write_h5md(trajectory: HoppingTrajectory, path: Path, repeat_from: int | None = None) -> None:
-    """Write a trajectory as H5MD.
-
-    ``repeat_from``: so many frames are made, walked to and fro until all are written; ions that
-    turn back at the ends jump on as before, and long files are cheap to make.
-    """
+def write_h5md(trajectory: HoppingTrajectory, path: Path) -> None:
+    """Write a trajectory as H5MD."""
     file = H5mdFile(
         path, trajectory.numbers, trajectory.cell, trajectory.frame_interval_ps, observables=False
     )
     done = 0
-    size = max(16, 40_000_000 // (12 * trajectory.n_atoms))
-    if repeat_from is None:
-        blocks: Any = trajectory.blocks(size)
-    else:
-        once = list(replace(trajectory, n_frames=repeat_from).blocks(size))
-        blocks = cycle([*once, *(block[::-1] for block in reversed(once))])
-    for block in islice(blocks, None):
-        part = block[: trajectory.n_frames - done]
-        file.append(part, np.arange(done, done + len(part)))
-        done += len(part)
-        if done == trajectory.n_frames:
-            break
+    for block in trajectory.blocks(max(16, 4_000_000 // (12 * trajectory.n_atoms))):
+        file.append(block, np.arange(done, done + len(block)))
+        done += len(block)
     file.close(sync=False)
 
 

@@ -10,13 +10,11 @@ import inputs
 import numpy as np
 from measuring import LIMSM, SCRATCH, Cost, measure, note, save, table
 
-FRAMES = (1_000, 10_000, 100_000, 1_000_000, 9_615_385)
-"""With 104 ions; the last makes 10⁹ atom-frames, a file of 16 GB."""
+EDGE, FRAMES = 3, (300, 3_000, 30_000, 300_000, 2_850_000)
+"""With 351 ions; the last makes 10⁹ atom-frames, a file of 16 GB."""
 
 EDGES = (2, 4, 8, 16)
 FRAMES_OF_EDGES = 2_000
-REPEATED = 200_000
-"""Longer trajectories walk to and fro over so many frames: cheap to make, and jumps go on."""
 
 MEMORY_MB = "512"
 
@@ -28,9 +26,7 @@ def analysed(frames: int, edge: int) -> Cost:
     trajectory = inputs.hopping(frames, edge)
     note(f"{frames} frames of {trajectory.n_ions} ions: making")
     inputs.write_structure(trajectory, folder / "sites.xyz")
-    inputs.write_h5md(
-        trajectory, folder / "run.h5", repeat_from=REPEATED if frames > REPEATED else None
-    )
+    inputs.write_h5md(trajectory, folder / "run.h5")
     note("analysing")
     command = [LIMSM, "analyse", folder / "run.h5", "--structure", folder / "sites.xyz"]
     cost = measure(
@@ -46,14 +42,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--up-to", type=float, default=1.1e9, help="atom-frames at most")
     most = parser.parse_args().up_to
-    analysed(FRAMES[0], 2)  # numba compiles once per machine
-    by_frames = {n: analysed(n, 2) for n in FRAMES if 104 * n <= most}
+    analysed(FRAMES[0], EDGE)  # numba compiles once per machine
+    by_frames = {n: analysed(n, EDGE) for n in FRAMES if 13 * EDGE**3 * n <= most}
     by_edge = {
         edge: analysed(FRAMES_OF_EDGES, edge)
         for edge in EDGES
         if 13 * edge**3 * FRAMES_OF_EDGES <= most
     }
-    frames_table = series([(104, n, cost) for n, cost in by_frames.items()])
+    frames_table = series([(13 * EDGE**3, n, cost) for n, cost in by_frames.items()])
     ions_table = series([(13 * edge**3, FRAMES_OF_EDGES, cost) for edge, cost in by_edge.items()])
     save(
         "scaling",

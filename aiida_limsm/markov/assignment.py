@@ -104,7 +104,8 @@ class SiteAssigner:
         self._first_image = np.zeros((n_ions, 3), dtype=np.int64)
         #: per site: frames, sums of displacement x, y, z and of its square
         self.moments = np.zeros((lattice.n_sites, 5))
-        self._events: list[tuple[IntArray, IntArray, IntArray, IntArray]] = []
+        # frame, ion, site and image of every jump, by block; None once handed over
+        self._events: list[tuple[IntArray, npt.NDArray[np.int32], IntArray, IntArray]] | None = []
 
     def add(self, positions: npt.NDArray[np.floating]) -> None:
         """Take the next frames, shape (n_frames, n_ions, 3), Å, unwrapped, single or double."""
@@ -115,9 +116,11 @@ class SiteAssigner:
             raise ValueError(f"expected positions of {self._n_ions} ions, got shape {x.shape}")
         if not np.isfinite(x).all():
             raise ValueError("positions are not finite")
+        if self._events is None:
+            raise ValueError("the paths were handed over: no more frames")
         room = x.shape[0] * x.shape[1]  # untouched pages of np.empty cost no memory
         frames = np.empty(room, dtype=np.int64)
-        ions = np.empty(room, dtype=np.int64)
+        ions = np.empty(room, dtype=np.int32)
         sites = np.empty(room, dtype=np.int64)
         images = np.empty((room, 3), dtype=np.int64)
         neighbours, cell = self.neighbours, np.ascontiguousarray(self.lattice.cell)
@@ -161,23 +164,30 @@ class SiteAssigner:
         return int((self._lost_frames() > 0).sum())
 
     def finish(self) -> SitePaths:
-        """Return the paths of all ions over the frames given so far."""
+        """Return the paths of all ions; no more frames can be added.
+
+        Raises
+        ------
+        ValueError
+            Called twice: the jumps are handed over, not kept.
+        """
+        if self._events is None:
+            raise ValueError("the paths were handed over already")
+        events, self._events = self._events, None
         start_site = np.where(self._settled == 1, self._first_site, self._site)
         start_image = np.where(self._settled[:, None] == 1, self._first_image, self._image)
-        every = np.arange(self._n_ions)
-        frames = [np.zeros(self._n_ions, dtype=np.int64), *(e[0] for e in self._events)]
-        ions = [every, *(e[1] for e in self._events)]
-        sites = [start_site, *(e[2] for e in self._events)]
-        images = [start_image, *(e[3] for e in self._events)]
-        ion = np.concatenate(ions)
-        frame = np.concatenate(frames)
-        order = np.lexsort((frame, ion))
+        every = np.arange(self._n_ions, dtype=np.int32)
+        starts = (np.zeros(self._n_ions, dtype=np.int64), every, start_site, start_image)
+        parts = [starts, *events]
+        ion = np.concatenate([part[1] for part in parts])
+        # frames of an ion are in order already
+        order = np.argsort(ion, kind="stable")
         first = np.zeros(self._n_ions + 1, dtype=np.int64)
         np.cumsum(np.bincount(ion, minlength=self._n_ions), out=first[1:])
         return SitePaths(
             first_run=first,
-            start=frame[order],
-            site=np.concatenate(sites)[order],
-            image=np.concatenate(images)[order],
+            start=np.concatenate([part[0] for part in parts])[order],
+            site=np.concatenate([part[2] for part in parts])[order],
+            image=np.concatenate([part[3] for part in parts])[order],
             frames=np.full(self._n_ions, self.n_frames, dtype=np.int64),
         )

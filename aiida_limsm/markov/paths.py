@@ -176,6 +176,8 @@ class SitePaths:
     @staticmethod
     def concatenate(paths: Sequence[SitePaths]) -> SitePaths:
         """Put the ions of several trajectories side by side."""
+        if len(paths) == 1:
+            return paths[0]
         offsets = np.cumsum([0] + [len(p.start) for p in paths])
         first = [p.first_run[:-1] + offset for p, offset in zip(paths, offsets[:-1], strict=True)]
         return SitePaths(

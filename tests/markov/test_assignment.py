@@ -202,3 +202,13 @@ def test_site_positions_of_the_path(toolbox):
     assigner = SiteAssigner(net.lattice, 3)
     assigner.add(x)
     np.testing.assert_allclose(assigner.finish().positions(net.lattice, slice(1, 3)), x[:, 1:])
+
+
+def test_paths_are_handed_over_once(toolbox):
+    assigner = SiteAssigner(toolbox.lattice(5.0 * np.eye(3), [[0, 0, 0]]), 1)
+    assigner.add(np.zeros((3, 1, 3)))
+    assert assigner.finish().frames.tolist() == [3]
+    with pytest.raises(ValueError, match="handed over"):
+        assigner.add(np.zeros((1, 1, 3)))
+    with pytest.raises(ValueError, match="handed over"):
+        assigner.finish()
