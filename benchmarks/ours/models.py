@@ -55,7 +55,7 @@ def disordered(edge: int) -> HoppingNetwork:
 
 
 def fit(edge: int, frames: int) -> dict[str, Any]:
-    """Fit every site of a supercell as a state of its own, some ten jumps seen of every kind."""
+    """Fit every site of a supercell as a state of its own, some 27 jumps seen of every kind."""
     trajectory = inputs.hopping(frames, edge, jump_rate_per_ps=FIT_JUMP_RATE_PER_PS)
     lattice, ions = trajectory.md_lattice, trajectory.n_ions
     assigner = SiteAssigner(lattice, ions, "core")
