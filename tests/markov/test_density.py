@@ -4,51 +4,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ase.spacegroup import crystal
 from scipy.signal import lfilter
 
+from aiida_limsm.atomistic.crystals import li3si, lithium_silicide
 from aiida_limsm.markov import density as density_module
 from aiida_limsm.markov.density import DensityGrid, frames_to_average
-from aiida_limsm.markov.interstitials import (
-    add_interstitials,
-    missing_sites,
-    sites_from_density,
-)
+from aiida_limsm.markov.interstitials import add_interstitials, missing_sites, sites_from_density
 from aiida_limsm.markov.operations import site_operations
 from aiida_limsm.markov.peaks import find_peaks
 from aiida_limsm.markov.sites import SiteLattice
 
-LI12SI7 = {  # mp-1314
-    "Li": [
-        (0.66175, 0.25, 0.83415), (0.61308, 0.25, 0.63119), (0.49628, 0.375, 0.47243),
-        (0.84244, 0.38834, 0.49491), (0.87711, 0.16565, 0.65959), (0.37044, 0.9722, 0.93432),
-        (0.63043, 0.1127, 0.26348), (0.36686, 0.99515, 0.56736), (0.37182, 0.14506, 0.63884),
-        (0.87049, 0.03157, 0.74367), (0.13792, 0.32864, 0.47785), (0.86265, 0.31109, 0.16257),
-        (0.60882, 0.81281, 0.84337),
-    ],
-    "Si": [
-        (0.61566, 0.75, 0.49219), (0.12228, 0.75, 0.48804), (0.37179, 0.75, 0.73546),
-        (0.36702, 0.75, 0.56956), (0.12388, 0.36784, 0.75195), (0.10653, 0.43498, 0.61402),
-        (0.11777, 0.5506, 0.66645), (0.11992, 0.55314, 0.83142), (0.13115, 0.43917, 0.88583),
-    ],
-}  # fmt: skip
-
 
 def phase(name):
-    if name == "D0_3":
-        return crystal(
-            ["Si", "Li", "Li"], [(0, 0, 0), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)],
-            spacegroup=225, cellpar=[6.12] * 3 + [90] * 3,
-        )  # fmt: skip
-    if name == "LiSi":
-        return crystal(
-            ["Li", "Si"], [(0.58097, 0.63552, 0.17933), (0.61068, 0.70266, 0.71962)],
-            spacegroup=88, cellpar=[9.32716, 9.32716, 5.74071, 90, 90, 90],
-        )  # fmt: skip
-    return crystal(
-        ["Li"] * 13 + ["Si"] * 9, LI12SI7["Li"] + LI12SI7["Si"],
-        spacegroup=62, cellpar=[8.53124, 19.62266, 14.31268, 90, 90, 90],
-    )  # fmt: skip
+    return li3si() if name == "D0_3" else lithium_silicide(name)
 
 
 def turned(seed):
