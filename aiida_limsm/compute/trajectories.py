@@ -39,11 +39,15 @@ def open_trajectories(
     numbers = read_numbers(folder / job.topology_file) if job.topology_file else None
     interval = None if job.frame_interval_fs is None else job.frame_interval_fs / 1000.0
     opened: list[Trajectory] = []
+    seen: set[Path] = set()
     warnings: list[str] = []
     for index, name in enumerate(job.trajectory_files):
         path = folder / name
         if not path.is_file():
-            raise ValueError(f"{path} does not exist")
+            raise ValueError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}")
+        if path.resolve() in seen:
+            raise ValueError(f"{path.name} is given twice: its jumps would count twice")
+        seen.add(path.resolve())
         if not is_h5md(path):
             target = folder / f"{path.name}.{index + 1}.h5"
             converted = convert_to_h5md(

@@ -19,7 +19,8 @@ LAMMPS_DUMP = "lammps-dump-text"
 XDATCAR = "vasp-xdatcar"
 EXTXYZ = "extxyz"
 INCOMPLETE = "the frame is incomplete"
-PACKED = (".gz", ".bz2", ".xz")
+PACKED = {".gz": "gzip", ".bz2": "bz2", ".xz": "lzma"}
+"""Endings of compressed files, and the modules of the standard library that open them."""
 
 
 def iter_frames(source: Path, species_order: Sequence[str] | None = None) -> Iterator[Any]:
@@ -42,8 +43,8 @@ def iter_frames(source: Path, species_order: Sequence[str] | None = None) -> Ite
     form = file_format(source)
     if form == LAMMPS_DUMP:
         yield from _lammps_dump(source, species_order)
-    elif form in TEXTS and source.suffix not in PACKED:
-        with source.open(encoding="utf-8") as file:
+    elif form in TEXTS:
+        with _open_text(source) as file:
             for piece in _pieces(TEXTS[form](file)):
                 yield from iread(io.StringIO(piece), index=":", format=form)
     else:
@@ -81,11 +82,23 @@ def last_frame_is_cut(source: Path) -> bool:
         return file.read(1) != b"\n"
 
 
+def _open_text(source: Path) -> TextIO:
+    """Open a text file, compressed or not."""
+    if source.suffix not in PACKED:
+        return source.open(encoding="utf-8")
+    import importlib
+
+    opened: TextIO = importlib.import_module(PACKED[source.suffix]).open(
+        source, "rt", encoding="utf-8"
+    )
+    return opened
+
+
 def _lammps_dump(source: Path, species_order: Sequence[str] | None) -> Iterator[Any]:
     """Yield the frames of a LAMMPS text dump, atoms sorted by id."""
     from ase.io.lammpsrun import iread_lammps_dump_text
 
-    with source.open(encoding="utf-8") as file:
+    with _open_text(source) as file:
         columns = next((line.split()[2:] for line in file if line.startswith("ITEM: ATOMS")), [])
         if not {"element", "mass"} & set(columns) and species_order is None:
             raise ValueError(

@@ -247,7 +247,10 @@ def test_files_that_do_not_belong_together(folder, moving):
     assert "another frame interval (50 fs)" in refusal(limsm(folder, "md.h5", "slow.h5"))
     save(folder / "wide.h5", numbers, cell * 1.01, positions * 1.01)
     assert "wide.h5 has another cell than md.h5" in refusal(limsm(folder, "md.h5", "wide.h5"))
-    done = limsm(folder, "md.h5", "md.h5")
+    assert "md.h5 is given twice" in refusal(limsm(folder, "md.h5", "md.h5"))
+    assert "is a folder" in refusal(limsm(folder, "md.h5", "."))
+    save(folder / "more.h5", numbers, cell, positions)
+    done = limsm(folder, "md.h5", "more.h5")
     assert done.exit_code == 0, done.output
     assert results(folder).n_ions == 2 * IONS
 

@@ -1,3 +1,4 @@
+import importlib
 import io
 from pathlib import Path
 
@@ -117,6 +118,21 @@ def test_extended_xyz_of_many_atoms_is_read_piece_by_piece(tmp_path, structures,
     read_back = list(iter_frames(tmp_path / "md.xyz"))
     assert [len(atoms) for atoms in read_back] == [16] * 25
     np.testing.assert_allclose([a.positions[:4] for a in read_back], x, atol=1e-7)
+
+
+@pytest.mark.parametrize(("suffix", "module"), [("gz", "gzip"), ("bz2", "bz2"), ("xz", "lzma")])
+@pytest.mark.parametrize("form", ["extxyz", "lammps"])
+def test_compressed_files_are_read(tmp_path, walk, structures, form, suffix, module):
+    plain, options = DATA / "lammps/wrapped.lammpstrj", {"species_order": ["Li", "Si"]}
+    if form == "extxyz":
+        plain, options = tmp_path / "run.extxyz", {}
+        write(plain, structures(walk(), wrap=True))
+    packed = tmp_path / f"{plain.name}.{suffix}"
+    packed.write_bytes(importlib.import_module(module).compress(plain.read_bytes()))
+    done, got = converted(packed, tmp_path, **options)
+    wanted, expected = converted(plain, tmp_path, **options)
+    assert done.frames == wanted.frames
+    np.testing.assert_array_equal(got, expected)
 
 
 def test_h5md_is_copied_clean(tmp_path, walk, structures):
