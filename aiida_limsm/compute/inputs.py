@@ -7,9 +7,10 @@ no ASE, no AiiDA.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from .base import MODEL_FILENAME, LimsmModel
 
@@ -18,7 +19,16 @@ NonNegative = Annotated[float, Field(ge=0)]
 PositiveInt = Annotated[int, Field(gt=0)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
-Symbol = Annotated[str, Field(pattern=r"^[A-Z][a-z]?$")]
+_SYMBOL = r"^[A-Z][a-z]?$"
+
+
+def _symbol(text: str) -> str:
+    if not re.match(_SYMBOL, text):
+        raise ValueError(f"'{text}' is no symbol of an element, such as Li")
+    return text
+
+
+Symbol = Annotated[str, AfterValidator(_symbol), Field(json_schema_extra={"pattern": _SYMBOL})]
 #: Arguments of mace_run_train that decide where ``limsm train`` finds its files.
 _OWN_ARGUMENTS = {
     "name", "work_dir", "model_dir", "checkpoints_dir", "results_dir", "train_file", "valid_file",
