@@ -12,6 +12,8 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from aiida_limsm.files import whole_file
+
 
 @dataclass
 class RunningStatistics:
@@ -65,14 +67,13 @@ class Checkpoint:
 
     def write(self, path: Path) -> None:
         """Write atomically: a kill leaves the old checkpoint or the new one."""
-        temporary = path.with_name(path.name + ".tmp")
         meta = {
             "step": self.step,
             "random_state": self.random_state,
             "statistics": asdict(self.statistics),
             "identity": self.identity,
         }
-        with temporary.open("wb") as handle:
+        with whole_file(path) as temporary, temporary.open("wb") as handle:
             np.savez(
                 handle,
                 positions=self.positions,
@@ -82,7 +83,6 @@ class Checkpoint:
             )
             handle.flush()
             os.fsync(handle.fileno())
-        temporary.replace(path)
 
     @classmethod
     def read(cls, path: Path) -> Checkpoint:

@@ -9,12 +9,13 @@ from typing import Any
 
 import click
 
-from .base import MODEL_FILENAME, PATHS_FILENAME, RESULTS_FILENAME, write_model
+from .base import MODEL_FILENAME, PATHS_FILENAME, RESULTS_FILENAME
 from .convert_command import split_symbols
 from .inputs import AnalyseInput
 from .jobs import job_options
 from .results import AnalyseResults
 from .terminal import (
+    enter_figures,
     field_option,
     given,
     output_option,
@@ -46,8 +47,7 @@ def _analyse(values: dict[str, Any], output: Path, figures: bool, quiet: bool) -
     model = output / str(results.model_file)
     if figures:
         names = draw_analysis(results, model, output)
-        results = results.model_copy(update={"figures": names})
-        write_model(results, output / RESULTS_FILENAME)
+        results = enter_figures(results, names, output)
     files = (output / RESULTS_FILENAME, model)
     click.echo(f"\n{written(files, results.figures, began)}")
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import click
 
-from .base import MODEL_FILENAME, PROPAGATION_FILENAME, RESULTS_FILENAME, write_model
+from .base import MODEL_FILENAME, PROPAGATION_FILENAME, RESULTS_FILENAME
 from .inputs import PropagateInput
 from .jobs import job_options
 from .results import PropagateResults
 from .terminal import (
+    enter_figures,
     field_option,
     given,
     output_option,
@@ -39,8 +40,7 @@ def _propagate(values: dict[str, Any], output: Path, figures: bool, quiet: bool)
     click.echo(propagation_text(results))
     if figures:
         names = draw_propagation(results, output)
-        results = results.model_copy(update={"figures": names})
-        write_model(results, output / RESULTS_FILENAME)
+        results = enter_figures(results, names, output)
     files = (output / RESULTS_FILENAME, output / PROPAGATION_FILENAME)
     click.echo(f"\n{written(files, results.figures, began)}")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import Any, Literal, NoReturn, get_args, get_origin
+from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin
 
 import click
 from click.core import ParameterSource
@@ -26,6 +27,7 @@ from .jobs import JOBS, run_job
 
 __all__ = [
     "ProgressBar",
+    "enter_figures",
     "existing_file",
     "field_option",
     "given",
@@ -37,6 +39,7 @@ __all__ = [
     "written",
 ]
 
+_Watched = TypeVar("_Watched", bound=JobResults)
 BAD_INPUT = (Status.INVALID_INPUT, Status.TRAJECTORY_UNUSABLE)
 
 
@@ -105,16 +108,22 @@ def watch_job(name: str, values: dict[str, Any], folder: Path, quiet: bool) -> J
     runner: Any = job.load_runner()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        results: JobResults = runner(job_input, folder, line, (lambda *_: None) if quiet else bar)
+        with closing(bar):  # before an error is told
+            results: JobResults = runner(
+                job_input, folder, line, (lambda *_: None) if quiet else bar
+            )
         write_model(results, folder / RESULTS_FILENAME)
     except JobError as error:
-        bar.close()
         refuse(name, error.message, 2 if error.status in BAD_INPUT else 1)
     except OSError as error:
-        bar.close()
         refuse(name, f"{error.filename or folder}: {error.strerror or error}", 1)
-    finally:
-        bar.close()
+    return results
+
+
+def enter_figures(results: _Watched, names: tuple[str, ...], folder: Path) -> _Watched:
+    """Return results that name their figures, written to ``results.json`` once more."""
+    results = results.model_copy(update={"figures": names})
+    write_model(results, folder / RESULTS_FILENAME)
     return results
 
 

@@ -102,10 +102,8 @@ class SitePaths:
         number, rows
             How many, and the rows (see :attr:`jump_rows`) of the jumps that are left.
         """
-        rows, returns = self.jump_rows, self._returns()
-        struck = returns.copy()
-        struck[:-1] |= returns[1:]
-        return int((~struck).sum()), rows[~struck]
+        _, struck = self._returns()
+        return int((~struck).sum()), self.jump_rows[~struck]
 
     def bounding_jumps(self) -> IntArray:
         """Return the rows of the jumps that an upper bound of D must count.
@@ -114,9 +112,7 @@ class SitePaths:
         every two sites: ions that do not remember where they came from return by chance as well,
         one in z times among z neighbours, and only where an ion goes on returning it rattles.
         """
-        rows, returns = self.jump_rows, self._returns()
-        struck = returns.copy()
-        struck[:-1] |= returns[1:]
+        rows, (returns, struck) = self.jump_rows, self._returns()
         second = np.flatnonzero(returns)
         if len(second) == 0:
             return rows
@@ -124,20 +120,16 @@ class SitePaths:
         ends = np.column_stack(
             [self.site[here], self.image[here], self.site[there], self.image[there]]
         )
-        turned = np.roll(ends, 4, axis=1)
-        every = np.arange(len(ends))
-        column = np.argmax(ends != turned, axis=1)
-        swap = ends[every, column] > turned[every, column]
-        pair = np.column_stack([self.run_ion[here], np.where(swap[:, None], turned, ends)])
+        pair = np.column_stack([self.run_ion[here], _smaller(ends, np.roll(ends, 4, axis=1))])
         first = second[np.unique(unique_rows(pair)[1], return_index=True)[1]]
         struck[first] = struck[first - 1] = False
         return rows[~struck]
 
-    def _returns(self) -> BoolArray:
-        """Tell of every jump whether it is paired with the one before, which it takes back."""
+    def _returns(self) -> tuple[BoolArray, BoolArray]:
+        """Tell of every jump whether it takes back the one before, and whether it is of a pair."""
         rows = self.jump_rows
         if len(rows) == 0:
-            return np.zeros(0, dtype=bool)
+            return np.zeros(0, dtype=bool), np.zeros(0, dtype=bool)
         ion = self.run_ion
         back = np.zeros(len(rows), dtype=bool)
         second = rows[rows >= 2]
@@ -150,7 +142,10 @@ class SitePaths:
         # in an unbroken row of returns every other one pairs with the jump before it
         index = np.arange(len(rows))
         run_start = np.maximum.accumulate(np.where(~back, index, 0))
-        return np.asarray(back & ((index - run_start) % 2 == 1))
+        returns = back & ((index - run_start) % 2 == 1)
+        struck = returns.copy()
+        struck[:-1] |= returns[1:]
+        return returns, struck
 
     def double_occupancy(self, supercell: IntArray) -> float:
         """Return the fraction of ion-frames in which another ion holds the same site.
@@ -240,8 +235,13 @@ def unseen_share(paths: SitePaths, rows: IntArray) -> float:
     image = paths.image[rows] - paths.image[rows - 1]
     there = np.column_stack([start, end, image])
     back = np.column_stack([end, start, -image])
-    column = np.argmax(there != back, axis=1)
-    every = np.arange(len(rows))
-    swap = there[every, column] > back[every, column]
-    number = np.bincount(unique_rows(np.where(swap[:, None], back, there))[1])
+    number = np.bincount(unique_rows(_smaller(there, back))[1])
     return float((number == 1).sum() / number.sum())
+
+
+def _smaller(there: IntArray, back: IntArray) -> IntArray:
+    """Return of every two rows the one that comes first: equal for a jump and its reverse."""
+    every = np.arange(len(there))
+    column = np.argmax(there != back, axis=1)
+    swap = there[every, column] > back[every, column]
+    return np.where(swap[:, None], back, there)

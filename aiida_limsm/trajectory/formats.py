@@ -72,24 +72,21 @@ def convert_to_h5md(
         raise ValueError(f"{source} does not exist")
     if target.exists() and target.samefile(source):
         raise ValueError(f"{target} is the source itself: choose another name")
-    warnings: list[str] = []
     if is_h5md(source):
         with Trajectory(source, frame_interval_ps, topology) as trajectory:
             refuse_changing_cell(trajectory)
-            warnings += trajectory.warnings
-            blocks = _h5md_blocks(trajectory)
-            head = trajectory.numbers, trajectory.cell, trajectory.frame_interval_ps
-            return _write(source, target, blocks, *head, warnings, progress)
+            return _write(
+                source, target, _h5md_blocks(trajectory), trajectory.numbers, trajectory.cell,
+                trajectory.frame_interval_ps, trajectory.warnings, progress,
+            )  # fmt: skip
     if frame_interval_ps is None:
         raise ValueError(
             f"{source.name} holds no times: give the frame interval (--frame-interval-fs)"
         )
     frames = FrameBlocks(source, topology, species_order)
-    blocks = frames.blocks()
-    first = next(blocks)
     done = _write(
-        source, target, chain((first,), blocks), frames.numbers, frames.cell, frame_interval_ps,
-        warnings, progress,
+        source, target, frames.blocks(), frames.numbers, frames.cell, frame_interval_ps,
+        (), progress,
     )  # fmt: skip
     return Converted(done.frames, (*done.warnings, *frames.warnings))
 

@@ -40,8 +40,8 @@ def changing_cell(name: str, frame: int) -> str:
 class FrameBlocks:
     """Blocks of the frames that ASE reads from a file.
 
-    ``numbers`` (n_atoms,) and ``cell`` (3, 3), Å, are known after the first block; ``warnings``
-    tell after the last whether the file broke off within a frame.
+    Has ``numbers`` (n_atoms,) and ``cell`` (3, 3), Å, of the first frame; after the last block
+    ``warnings`` tell whether the file broke off within a frame.
 
     Parameters
     ----------
@@ -51,6 +51,11 @@ class FrameBlocks:
         Atomic numbers, where the file does not name its atoms.
     species_order
         Elements of the atom types of a LAMMPS dump.
+
+    Raises
+    ------
+    ValueError
+        There is no frame, or none that can be used.
     """
 
     def __init__(
@@ -59,13 +64,15 @@ class FrameBlocks:
         self._source = source
         self._topology = topology
         self._species_order = species_order
-        self.numbers: IntArray = np.zeros(0, dtype=np.int64)
-        self.cell: FloatArray = np.zeros((3, 3))
         self.warnings: list[str] = []
         self._count = 0
+        self._stream = self._frames()
+        self._first = next(self._stream, None)
+        if self._first is None:
+            raise ValueError(f"{source.name} holds no frames")
 
     def blocks(self) -> Iterator[Block]:
-        """Yield blocks; ``numbers`` and ``cell`` are known after the first."""
+        """Yield the blocks, once."""
         positions: list[npt.NDArray[np.float32]] = []
         temperatures: list[float] = []
         energies: list[float] = []
@@ -89,23 +96,19 @@ class FrameBlocks:
                 yield block()
         if positions:
             yield block()
-        if self._count == 0:
-            raise ValueError(f"{self._source.name} holds no frames")
 
     def _whole_frames(self) -> Iterator[Any]:
         """Yield frames that belong; where the file breaks off, those before."""
-        name, held = self._source.name, None
-        frames = self._frames()
-        for atoms in frames:
-            if held is not None:
-                yield held
+        held = self._first
+        for atoms in self._stream:
+            yield held
             held = atoms
-        suspect = held is not None and not self.warnings and self._count >= FEWEST_FRAMES
+        suspect = not self.warnings and self._count >= FEWEST_FRAMES
         if suspect and last_frame_is_cut(self._source):
             self.warnings.append(
-                f"{name} ends within a line: the {self._count} frames before are used"
+                f"{self._source.name} ends within a line: the {self._count} frames before are used"
             )
-        elif held is not None:
+        else:
             yield held
 
     def _frames(self) -> Iterator[Any]:
@@ -143,11 +146,13 @@ class FrameBlocks:
 
     def _begin(self, atoms: Any) -> None:
         name = self._source.name
-        self.cell = np.asarray(atoms.cell.array, dtype=np.float64)
+        self.cell: FloatArray = np.asarray(atoms.cell.array, dtype=np.float64)
         if abs(np.linalg.det(self.cell)) < 1e-6:
             raise ValueError(f"{name} has no three-dimensional cell")
         self._known = np.asarray(atoms.numbers)
-        self.numbers = self._known.astype(np.int64) if self._topology is None else self._topology
+        self.numbers: IntArray = (
+            self._known.astype(np.int64) if self._topology is None else self._topology
+        )
         if len(self.numbers) != len(atoms):
             raise ValueError(
                 f"{name} has {len(atoms)} atoms, the structure that names them (topology) "

@@ -7,8 +7,7 @@ module knows the variants of MDAnalysis, znh5md, LAMMPS and GROMACS as well as o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import h5py
@@ -71,7 +70,7 @@ class Layout:
     steps: Any
     times: Any
     time_scale: float
-    remarks: tuple[str, ...] = field(default=())
+    remarks: tuple[str, ...]
 
 
 def read_layout(
@@ -114,7 +113,7 @@ def read_layout(
     if image is not None and image.shape != position.shape:
         raise ValueError(f"{name}: images have another shape than positions")
     remarks: list[str] = []
-    scale = _unit(position, LENGTHS, 1.0, name, "positions", "Å", remarks)
+    scale = _unit(position, LENGTHS, name, "positions", "Å", remarks)
     cell, changes = _cell(group, name, n_frames, scale, size)
     steps, times = group.get("position/step"), group.get("position/time")
     time_scale = 1.0
@@ -122,7 +121,7 @@ def read_layout(
     if size is not None and times is not None and times.ndim == 1:
         timed = min(n_frames, whole_rows(times, size))
     if times is not None and "frame_interval_ps" not in _attributes(group):
-        time_scale = _unit(times, TIMES, 1.0, name, "times", "ps", remarks)
+        time_scale = _unit(times, TIMES, name, "times", "ps", remarks)
     interval = _interval(group, times, timed, time_scale, name, interval_ps, remarks)
     _check_order(group, name, n_frames)
     return Layout(
@@ -167,7 +166,6 @@ def _text(value: Any) -> str:
 def _unit(
     dataset: Any,
     known: dict[str, float],
-    default: float,
     name: str,
     what: str,
     assumed: str,
@@ -177,7 +175,7 @@ def _unit(
     unit = dataset.attrs.get("unit")
     if unit is None:
         remarks.append(f"{name}: {what} have no unit, taken as {assumed}")
-        return default
+        return 1.0
     text = _text(unit).strip().lower()
     if text not in known:
         raise ValueError(f"{name}: {what} are in '{_text(unit)}', which is none of {list(known)}")
@@ -313,9 +311,8 @@ def _check_order(group: Any, name: str, n_frames: int) -> None:
     ids = group.get("id/value")
     if ids is None or ids.ndim != 2:
         return
-    wanted: Sequence[int] = (n_frames // 2, n_frames - 1)
     first = ids[0]
-    if any(not np.array_equal(ids[row], first) for row in wanted):
+    if any(not np.array_equal(ids[row], first) for row in (n_frames // 2, n_frames - 1)):
         raise ValueError(
             f"{name}: atoms change their order between frames: write them sorted by id"
         )
