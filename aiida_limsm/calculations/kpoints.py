@@ -1,0 +1,41 @@
+"""Calcfunction that makes the k-point mesh of a structure."""
+
+from __future__ import annotations
+
+from aiida import orm
+from aiida.engine import calcfunction
+
+
+@calcfunction
+def kpoints_mesh(
+    structure: orm.StructureData, distance: orm.Float, offset: orm.List
+) -> orm.KpointsData:
+    """Return a mesh of at most ``distance`` between neighbouring points, shifted by ``offset``.
+
+    Without symmetry a shifted mesh has half the inequivalent points of one through Γ.
+
+    Parameters
+    ----------
+    structure
+        Its cell decides the mesh; along a direction without periodicity there is one point.
+    distance
+        In 1/Å, with the 2π in the reciprocal vectors; as ``kpoints_distance`` of
+        aiida-quantumespresso.
+    offset
+        Three numbers in units of the mesh: 0 through Γ, 0.5 for a shifted mesh.
+
+    Raises
+    ------
+    ValueError
+        For a distance that is not positive or an offset that is neither 0 nor 0.5, the only ones
+        that pw.x knows.
+    """
+    shift = offset.get_list()
+    if distance.value <= 0:
+        raise ValueError(f"k-point distance {distance.value:g}/Å: give a positive one, such as 0.2")
+    if len(shift) != 3 or any(value not in (0, 0.5) for value in shift):
+        raise ValueError(f"k-point offset {shift}: give three numbers that are 0 or 0.5")
+    kpoints = orm.KpointsData()
+    kpoints.set_cell_from_structure(structure)
+    kpoints.set_kpoints_mesh_from_density(distance.value, offset=shift)
+    return kpoints
