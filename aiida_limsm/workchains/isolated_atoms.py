@@ -19,6 +19,7 @@ from ._protocol import (
     recursive_merge,
     run_calcfunction,
 )
+from ._pseudos import require_pseudo_family
 
 PwBaseWorkChain: Any = WorkflowFactory("quantumespresso.pw.base")
 
@@ -76,6 +77,8 @@ class IsolatedAtomsWorkChain(LimsmProtocolMixin, WorkChain):
         """
         code = load_code(code)
         inputs = cls.get_protocol_inputs(protocol, overrides)
+        if "pseudos" not in inputs["base"]["pw"]:
+            require_pseudo_family(inputs["base"]["pseudo_family"], structure.get_symbols_set())
         base = PwBaseWorkChain.get_builder_from_protocol(
             code, structure, protocol=protocol, overrides=inputs["base"]
         )
