@@ -25,12 +25,24 @@ from aiida_limsm.workchains._pw_checks import (
     check_supercell,
     check_time_step,
 )
-from aiida_limsm.workchains.aimd import AimdWorkChain
 from aiida_limsm.workchains.isolated_atoms import IsolatedAtomsWorkChain
 
 from .conftest import make_code
 
 pytestmark = pytest.mark.usefixtures("pseudo_family")
+
+#: As protocol fast has them.
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "CONTROL": {"calculation": "md", "dt": 50.0},
+    "SYSTEM": {
+        "nosym": True,
+        "occupations": "smearing",
+        "smearing": "mv",
+        "degauss": 0.02,
+        "ecutwfc": 12.0,
+        "ecutrho": 48.0,
+    },
+}
 
 
 @pytest.fixture
@@ -46,12 +58,10 @@ def test_what_is_accepted(
     computer: orm.Computer, crystal: orm.StructureData, pseudos: dict[str, Any]
 ) -> None:
     """The demonstration's own input: one warning, of its low cutoffs."""
-    protocol = AimdWorkChain.get_protocol_inputs("fast")
     code = make_code(computer, "/bin/true", "quantumespresso.pw")
 
     def check(**system: float) -> list[str]:
-        parameters = dict(protocol["base"]["pw"]["parameters"])
-        parameters["SYSTEM"] = {**parameters["SYSTEM"], **system}
+        parameters = PARAMETERS | {"SYSTEM": PARAMETERS["SYSTEM"] | system}
         return check_md_inputs(
             code=code,
             structure=crystal,
@@ -92,8 +102,8 @@ def test_what_is_refused(
     changes: dict[str, Any],
     message: str,
 ) -> None:
-    parameters = dict(AimdWorkChain.get_protocol_inputs("fast")["base"]["pw"]["parameters"])
-    parameters |= {key: changes.pop(key) for key in ("CONTROL", "SYSTEM") if key in changes}
+    changes = dict(changes)
+    parameters = PARAMETERS | {key: changes.pop(key) for key in PARAMETERS if key in changes}
     if "structure" in changes:
         changes["structure"] = orm.StructureData(ase=changes["structure"])
     inputs = {
