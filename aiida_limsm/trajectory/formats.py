@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,9 +35,10 @@ def convert_to_h5md(
     *,
     topology: IntArray | None = None,
     species_order: Sequence[str] | None = None,
+    unwrap: bool = True,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Converted:
-    """Convert a trajectory to H5MD, positions unwrapped.
+    """Convert a trajectory to H5MD, positions unwrapped; velocities are kept.
 
     Parameters
     ----------
@@ -51,6 +53,8 @@ def convert_to_h5md(
         Atomic numbers (n_atoms,) where the file does not name its atoms.
     species_order
         Elements of the atom types 1, 2, … of a LAMMPS dump.
+    unwrap
+        False keeps positions as they are, where nobody asks how far atoms went.
     progress
         Gets the number of frames so far.
 
@@ -77,7 +81,7 @@ def convert_to_h5md(
             refuse_changing_cell(trajectory)
             return _write(
                 source, target, _h5md_blocks(trajectory), trajectory.numbers, trajectory.cell,
-                trajectory.frame_interval_ps, trajectory.warnings, progress,
+                trajectory.frame_interval_ps, trajectory.warnings, unwrap, progress,
             )  # fmt: skip
     if frame_interval_ps is None:
         raise ValueError(
@@ -86,7 +90,7 @@ def convert_to_h5md(
     frames = FrameBlocks(source, topology, species_order)
     done = _write(
         source, target, frames.blocks(), frames.numbers, frames.cell, frame_interval_ps,
-        (), progress,
+        (), unwrap, progress,
     )  # fmt: skip
     return Converted(done.frames, (*done.warnings, *frames.warnings))
 
@@ -105,14 +109,18 @@ def is_h5md(path: Path | str) -> bool:
 
 def _h5md_blocks(trajectory: Trajectory) -> Iterator[Block]:
     temperature, energy = trajectory.temperature_k, trajectory.potential_energy
+    velocities: Iterator[Any] = (
+        trajectory.iter_velocities(BUFFER_MB) if trajectory.has_velocities else repeat(None)
+    )
     done = 0
-    for block in trajectory.iter_blocks(BUFFER_MB):
+    for block, velocity in zip(trajectory.iter_blocks(BUFFER_MB), velocities, strict=False):
         rows = slice(done, done + len(block))
         done += len(block)
         yield Block(
             block,
             None if temperature is None else temperature[rows],
             None if energy is None else energy[rows],
+            velocity,
         )
 
 
@@ -124,19 +132,26 @@ def _write(
     cell: FloatArray,
     interval_ps: float,
     warnings: Sequence[str],
+    unwrap: bool,
     progress: Callable[[int], None],
 ) -> Converted:
     """Write blocks, one at least; the target appears when it is whole."""
-    unwrap = Unwrapper(cell, source.name)
+    unwrapper = Unwrapper(cell, source.name)
     first = next(blocks)
     observed = first.temperatures is not None or first.energies is not None
+    fields = () if first.velocities is None else ("velocity",)
     with (
         whole_file(target) as temporary,
-        H5mdFile(temporary, numbers, cell, interval_ps, observables=observed) as file,
+        H5mdFile(
+            temporary, numbers, cell, interval_ps, observables=observed, fields=fields
+        ) as file,
     ):
         for block in chain((first,), blocks):
             steps = file.n_frames + np.arange(len(block.positions))
-            file.append(unwrap(block.positions), steps, block.temperatures, block.energies)
+            positions = unwrapper(block.positions) if unwrap else block.positions
+            file.append(
+                positions, steps, block.temperatures, block.energies, velocities=block.velocities
+            )
             progress(file.n_frames)
     more = (f"{source.name}: positions were wrapped into the cell; unwrapped",)
-    return Converted(file.n_frames, (*warnings, *(more if unwrap.wrapped else ())))
+    return Converted(file.n_frames, (*warnings, *(more if unwrapper.wrapped else ())))

@@ -22,11 +22,15 @@ FEWEST_FRAMES = 2
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive frames: positions (n, n_atoms, 3), Å, and series or None, (n,)."""
+    """Consecutive frames: positions (n, n_atoms, 3), Å, and series or None, (n,).
+
+    ``velocities`` (n, n_atoms, 3), Å/ps, where every frame has some.
+    """
 
     positions: npt.NDArray[np.float32]
     temperatures: FloatArray | None
     energies: FloatArray | None
+    velocities: npt.NDArray[np.float32] | None = None
 
 
 def changing_cell(name: str, frame: int) -> str:
@@ -76,14 +80,16 @@ class FrameBlocks:
         positions: list[npt.NDArray[np.float32]] = []
         temperatures: list[float] = []
         energies: list[float] = []
+        velocities: list[npt.NDArray[np.float32]] = []
 
         def block() -> Block:
             ready = Block(
                 np.stack(positions),
                 np.array(temperatures) if np.isfinite(temperatures).any() else None,
                 np.array(energies) if np.isfinite(energies).any() else None,
+                np.stack(velocities) if len(velocities) == len(positions) else None,
             )
-            for series in (positions, temperatures, energies):
+            for series in (positions, temperatures, energies, velocities):
                 series.clear()
             return ready
 
@@ -91,6 +97,8 @@ class FrameBlocks:
             positions.append(np.asarray(atoms.positions, dtype=np.float32))
             temperatures.append(_temperature(atoms))
             energies.append(_energy(atoms))
+            if (velocity := _velocities(atoms)) is not None:
+                velocities.append(velocity)
             self._count += 1
             if len(positions) * positions[0].nbytes >= BUFFER_MB * 1e6:
                 yield block()
@@ -181,6 +189,15 @@ def _temperature(atoms: Any) -> float:
     if not atoms.has("momenta"):
         return float("nan")
     return float(atoms.get_temperature())
+
+
+def _velocities(atoms: Any) -> npt.NDArray[np.float32] | None:
+    """Return the velocities of a frame with momenta, (n_atoms, 3), Å/ps."""
+    if not atoms.has("momenta"):
+        return None
+    from ase.units import fs
+
+    return np.asarray(atoms.get_velocities() * (1000.0 * fs), dtype=np.float32)
 
 
 def _energy(atoms: Any) -> float:

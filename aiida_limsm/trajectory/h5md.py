@@ -172,6 +172,38 @@ class Trajectory:
         ValueError
             The file cannot be read any further.
         """
+        for begin, after in self._block_limits(memory_mb, start, stop):
+            yield self._read(begin, after)
+
+    @property
+    def has_velocities(self) -> bool:
+        """Whether the file holds velocities of all frames, in a unit that is known."""
+        return self._layout.velocity is not None
+
+    def iter_velocities(
+        self, memory_mb: float = 4.0, start: int = 0, stop: int | None = None
+    ) -> Iterator[npt.NDArray[np.float32]]:
+        """Yield consecutive blocks of velocities, (n, n_atoms, 3), Å/ps, as :meth:`iter_blocks`.
+
+        Raises
+        ------
+        ValueError
+            The file holds none, or cannot be read any further.
+        """
+        velocity, name = self._layout.velocity, self.path.name
+        if velocity is None:
+            raise ValueError(f"{name} holds no velocities")
+        for begin, after in self._block_limits(memory_mb, start, stop):
+            try:
+                block = velocity[begin:after] * self._layout.velocity_scale
+            except (OSError, RuntimeError) as error:
+                raise ValueError(f"{name}: frame {begin} and on cannot be read: {error}") from error
+            yield np.asarray(block, dtype=np.float32)
+
+    def _block_limits(
+        self, memory_mb: float, start: int, stop: int | None
+    ) -> Iterator[tuple[int, int]]:
+        """Yield first frame and the one after the last of every block."""
         step = max(1, int(memory_mb * 1e6 / (12 * self.n_atoms)))
         chunks = self._layout.position.chunks
         rows = chunks[0] if chunks else 1
@@ -182,7 +214,7 @@ class Trajectory:
         begin = start
         while begin < end:
             after = min(end, begin + step - begin % rows)
-            yield self._read(begin, after)
+            yield begin, after
             begin = after
 
     def _read(self, begin: int, after: int) -> npt.NDArray[np.float32]:

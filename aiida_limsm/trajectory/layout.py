@@ -29,6 +29,12 @@ SCAN_ROWS = 200_000
 
 LENGTHS = {"angstrom": 1.0, "a": 1.0, "å": 1.0, "nm": 10.0, "pm": 0.01}
 TIMES = {"ps": 1.0, "fs": 1e-3, "ns": 1e3, "s": 1e12, "sec": 1e12, "second": 1e12}
+SPEEDS = {
+    f"{length}{join}{time}{power}": value / TIMES[time]
+    for length, value in LENGTHS.items()
+    for time in ("ps", "fs", "ns")
+    for join, power in ((" ", "-1"), ("/", ""))
+}
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,10 @@ class Layout:
         Datasets, or None.
     time_scale
         ps per unit of ``times``.
+    velocity
+        Dataset (n, n_atoms, 3), or None where there is none that can be used.
+    velocity_scale
+        Å/ps per unit of ``velocity``.
     remarks
         What was odd.
     """
@@ -70,6 +80,8 @@ class Layout:
     steps: Any
     times: Any
     time_scale: float
+    velocity: Any
+    velocity_scale: float
     remarks: tuple[str, ...]
 
 
@@ -124,6 +136,7 @@ def read_layout(
         time_scale = _unit(times, TIMES, name, "times", "ps", remarks)
     interval = _interval(group, times, timed, time_scale, name, interval_ps, remarks)
     _check_order(group, name, n_frames)
+    velocity, velocity_scale = _velocity(group, n_frames, position, size)
     return Layout(
         position=position,
         image=image,
@@ -136,6 +149,8 @@ def read_layout(
         steps=steps if size is None and _is_series(steps, n_frames) else None,
         times=times if size is None and _is_series(times, n_frames) else None,
         time_scale=time_scale,
+        velocity=velocity,
+        velocity_scale=velocity_scale,
         remarks=tuple(remarks),
     )
 
@@ -157,6 +172,17 @@ def _particles(file: h5py.File, name: str) -> Any:
 
 def _attributes(group: Any) -> Any:
     return group["position"].attrs
+
+
+def _velocity(group: Any, n_frames: int, position: Any, size: int | None) -> tuple[Any, float]:
+    """Return velocities of all frames with the factor of their unit; None where they do not fit."""
+    value = group.get("velocity/value")
+    if value is None or size is not None or value.shape[1:] != position.shape[1:]:
+        return None, 1.0
+    scale = SPEEDS.get(_text(value.attrs.get("unit", "")).strip().lower())
+    if scale is None or len(value) < n_frames or not np.isfinite(value[0]).all():
+        return None, 1.0
+    return value, scale
 
 
 def _text(value: Any) -> str:
