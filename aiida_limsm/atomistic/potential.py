@@ -1,24 +1,24 @@
-"""MACE model files: describe them, load them as ASE calculators, set their E0s.
+"""MACE model files: load them as ASE calculators, set their E0s.
 
-A model file is a pickle of a whole ``torch.nn.Module``: loading one runs code from it. Only load
-files whose origin you trust.
+A model file is a pickle of a whole ``torch.nn.Module``: loading one runs code from it. Files that
+name anything that no MACE model needs are refused, see :mod:`.model_file`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ase.data import atomic_numbers, chemical_symbols
 
 from aiida_limsm.files import whole_file
+
+from .model_file import ModelDescription, read_model_file
 
 if TYPE_CHECKING:
     import torch
@@ -29,27 +29,8 @@ if TYPE_CHECKING:
 os.environ.setdefault("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
 
 
-@dataclass(frozen=True)
-class ModelDescription:
-    """What a MACE model file is; ``e0s_ev`` are those of the first head."""
-
-    architecture: str
-    elements: tuple[str, ...]
-    r_max_angstrom: float
-    dtype: str
-    heads: tuple[str, ...]
-    num_params: int
-    e0s_ev: dict[str, float]
-    sha256: str
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, read in blocks."""
-    digest = hashlib.sha256()
-    with path.open("rb") as handle:
-        while block := handle.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+#: Set to 1 to load model files that name code which no MACE model needs.
+TRUST_VARIABLE = "LIMSM_TRUST_MODELS"
 
 
 def import_mace() -> None:
@@ -92,47 +73,46 @@ def locate_model(source: str) -> Path:
         ) from error
 
 
+def require_device(device: str) -> None:
+    """Raise ValueError if torch cannot use a device."""
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device 'cuda' was asked for but torch sees no GPU: use device 'cpu'")
+
+
 def load_model(path: Path, device: str = "cpu") -> torch.nn.Module:
     """Load the module of a model file.
 
     Raises
     ------
     ValueError
-        If the file is not a MACE model, or the device is not there; names the remedy.
+        If the file is not a MACE model, names code that no MACE model needs, or the device is not
+        there; names the remedy.
     """
+    foreign = read_model_file(path).foreign
+    if foreign and os.environ.get(TRUST_VARIABLE) != "1":
+        raise ValueError(
+            f"{path} names {', '.join(foreign)}, which no MACE model needs and loading would run: "
+            f"set {TRUST_VARIABLE}=1 if you trust where it comes from"
+        )
     import_mace()
     import torch
 
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device 'cuda' was asked for but torch sees no GPU: use device 'cpu'")
+    require_device(device)
     try:
-        model = torch.load(path, map_location=device, weights_only=False)
+        model: torch.nn.Module = torch.load(path, map_location=device, weights_only=False)
     except Exception as error:
         raise ValueError(
-            f"{path} cannot be loaded as a MACE model ({type(error).__name__}): give a file "
-            "written by mace_run_train, not a checkpoint (*.pt) or a compiled model"
+            f"{path} cannot be loaded by this MACE ({type(error).__name__}): it may need another "
+            "version of mace-torch or torch"
         ) from error
-    if not hasattr(model, "atomic_energies_fn") or not hasattr(model, "r_max"):
-        raise ValueError(f"{path} holds a {type(model).__name__}, not a MACE energy model")
     return model
 
 
 def describe_model(path: Path) -> ModelDescription:
-    """Read the description of a model from its file."""
-    model: Any = load_model(path)
-    elements = tuple(chemical_symbols[int(z)] for z in model.atomic_numbers)
-    energies = model.atomic_energies_fn.atomic_energies.reshape(-1, len(elements))[0]
-    dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
-    return ModelDescription(
-        architecture=type(model).__name__,
-        elements=elements,
-        r_max_angstrom=float(model.r_max),
-        dtype=dtype,
-        heads=tuple(str(head) for head in getattr(model, "heads", None) or ("Default",)),
-        num_params=sum(p.numel() for p in model.parameters()),
-        e0s_ev={el: float(e) for el, e in zip(elements, energies, strict=True)},
-        sha256=file_sha256(path),
-    )
+    """Read the description of a model from its file; nothing in the file is run."""
+    return read_model_file(path).description
 
 
 def replace_e0s(model: Any, e0s_ev: Mapping[str, float]) -> None:

@@ -62,7 +62,7 @@ def assert_same_run(first: Path, second: Path) -> None:
 
 
 def test_a_run_finishes(make_md_folder: MakeFolder) -> None:
-    from aiida_limsm.atomistic.potential import file_sha256
+    from aiida_limsm.files import sha256_of
     from aiida_limsm.trajectory.h5md import Trajectory
 
     folder = make_md_folder()
@@ -71,7 +71,7 @@ def test_a_run_finishes(make_md_folder: MakeFolder) -> None:
     assert (results.status, results.message) == (Status.FINISHED, "12 steps done")
     assert (results.frames, results.steps_done, results.restarts) == (7, 12, 0)
     assert results.frame_interval_ps == pytest.approx(0.004)
-    assert results.trajectory_sha256 == file_sha256(folder / "trajectory.h5")
+    assert results.trajectory_sha256 == sha256_of(folder / "trajectory.h5")
     with Trajectory(folder / "trajectory.h5") as trajectory:
         assert trajectory.n_frames == 7
         assert trajectory.steps.tolist() == list(range(0, 14, 2))
