@@ -18,3 +18,7 @@ GPA_TO_EV_PER_ANGSTROM3: Final = 1.0 / 160.21766208
 ANGSTROM2_PER_PS_TO_CM2_PER_S: Final = 1.0e-4
 CM2_PER_S_TO_M2_PER_S: Final = 1.0e-4
 BOLTZMANN_EV_PER_K: Final = 8.617333262e-5
+#: Force / mass to acceleration: 1 eV/(Å u) in Å/fs².
+EV_PER_ANGSTROM_U_TO_ANGSTROM_PER_FS2: Final = 9.648533212331e-3
+#: Bohr per Rydberg atomic unit of time (pw.x's ATOMIC_VELOCITIES) in Å/fs.
+RYDBERG_VELOCITY_TO_ANGSTROM_PER_FS: Final = BOHR_TO_ANGSTROM / RYDBERG_TIME_TO_FS

@@ -17,7 +17,6 @@ _SYSTEM_KEYS = (
     "assume_isolated",
     "tot_charge",
     "ecfixed",
-    "nbnd",
 )
 
 
