@@ -156,6 +156,28 @@ def write_with_e0s(source: Path, target: Path, e0s_ev: Mapping[str, float]) -> N
         torch.save(model, temporary)
 
 
+def write_head(source: Path, target: Path, head: str) -> None:
+    """Write a model that has one of several heads only, as ``mace_select_head`` does.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be loaded.
+    """
+    import torch
+    from mace.tools.scripts_utils import remove_pt_head
+
+    model = load_model(source)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(next(model.parameters()).dtype)
+    try:
+        single = remove_pt_head(model, head)
+    finally:
+        torch.set_default_dtype(before)
+    with whole_file(target) as temporary:
+        torch.save(single, temporary)
+
+
 def load_calculator(
     path: Path,
     *,

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiida.common.folders import Folder
 
-from aiida_limsm.compute.inputs import TrainInput
+from aiida_limsm.compute.train_inputs import TrainInput
 from aiida_limsm.data.dataset import ReferenceDatasetData
 from aiida_limsm.data.potential import PotentialData
 

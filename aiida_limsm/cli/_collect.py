@@ -16,8 +16,8 @@ from aiida_limsm.compute.results import (
     ErrorSummary,
     EvaluateResults,
     MdResults,
-    TrainResults,
 )
+from aiida_limsm.compute.train_results import TrainResults
 from aiida_limsm.report.study import AimdSummary, StageTime, Study, TemperatureResult
 
 from ._demo_inputs import LIMITS

@@ -38,11 +38,17 @@ class Status(str, Enum):
     TEMPERATURE_RUNAWAY = "temperature_runaway"
     ATOMS_TOO_CLOSE = "atoms_too_close"
     FRAMEWORK_UNSTABLE = "framework_unstable"
+    COMMITTEE_DISAGREES = "committee_disagrees"
     # train
     LOSS_NOT_FINITE = "loss_not_finite"
+    LOSS_EXPLODED = "loss_exploded"
+    REPLAY_IGNORED = "replay_ignored"
     TRAINING_FAILED = "training_failed"
     # analyse
     TRAJECTORY_UNUSABLE = "trajectory_unusable"
+    # neb
+    NOT_CONVERGED = "not_converged"
+    END_POINTS_COLLAPSED = "end_points_collapsed"
 
 
 class JobError(Exception):

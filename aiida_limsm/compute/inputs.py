@@ -29,41 +29,65 @@ def _symbol(text: str) -> str:
 
 
 Symbol = Annotated[str, AfterValidator(_symbol), Field(json_schema_extra={"pattern": _SYMBOL})]
-#: Arguments of mace_run_train that decide where ``limsm train`` finds its files.
-_OWN_ARGUMENTS = {
-    "name", "work_dir", "model_dir", "checkpoints_dir", "results_dir", "train_file", "valid_file",
-    "foundation_model", "E0s", "restart_latest",
-}  # fmt: skip
 Device = Literal["cpu", "cuda"]
 Dtype = Literal["float32", "float64"]
+
+
+Thermostat = Literal["langevin", "csvr", "nose_hoover_chain"]
 
 
 class MdInput(LimsmModel):
     """Molecular dynamics of one cell with a machine-learned force field.
 
-    ``steps`` counts production steps; ``equilibration_steps`` come before them and are not
-    written. Frames hold unwrapped positions every ``frame_interval_steps``. Asking more ``steps``
+    ``steps`` counts production steps; ``equilibration_steps`` come before them, with
+    ``equilibration_thermostat`` where one is given, and are not written. All atoms are written
+    every ``frame_interval_steps``, the mobile ones also every ``mobile_interval_steps``, into a
+    file of their own, thermodynamic data every ``thermo_interval_steps``. Asking more ``steps``
     of a folder with a checkpoint continues it.
+
+    ``thermostat_time_fs`` is the relaxation time of CSVR and of the Nosé-Hoover chain. A
+    ``barostat`` goes with the chain; ``pressure_gpa`` is the target. Run k of ``replicas`` at
+    ``temperature_k`` and at each of ``more_temperatures_k`` has the seed ``seed`` + k.
+    ``batch_size`` runs share a graph; None chooses: several for small cells. ``workers`` processes
+    work side by side, with ``threads`` each. ``committee_files`` are further potentials, whose
+    forces are compared with those of the one that drives.
     """
 
     potential_file: str = "potential.model"
     head: str | None = None
     structure_file: str = "structure.extxyz"
     temperature_k: Positive
-    thermostat: Literal["langevin", "nve"] = "langevin"
+    more_temperatures_k: tuple[Positive, ...] = ()
+    replicas: PositiveInt = 1
+    thermostat: Literal[Thermostat, "nve"] = "langevin"
     friction_per_ps: Positive = 2.0
+    thermostat_time_fs: Positive = 100.0
+    equilibration_thermostat: Thermostat | None = None
+    barostat: Literal["isotropic", "flexible"] | None = None
+    pressure_gpa: float = 0.0
+    barostat_time_fs: Positive = 1000.0
     time_step_fs: Annotated[float, Field(gt=0, le=10)] = 2.0
     steps: PositiveInt
     equilibration_steps: NonNegativeInt = 0
     frame_interval_steps: PositiveInt = 10
+    mobile_interval_steps: PositiveInt | None = None
+    thermo_interval_steps: PositiveInt | None = None
     checkpoint_interval_steps: PositiveInt = 2000
     seed: Seed = 0
     mobile_species: Symbol = "Li"
     max_framework_msd_angstrom2: Positive | None = None
     max_force_ev_per_angstrom: Positive = 50.0
     max_temperature_factor: Annotated[float, Field(gt=1)] = 3.0
-    min_distance_angstrom: Positive = 1.0
+    min_temperature_factor: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    min_distance_fraction: Annotated[float, Field(ge=0, le=1)] = 0.5
+    min_distance_angstrom: NonNegative = 0.0
+    committee_files: tuple[str, ...] = ()
+    committee_interval_steps: PositiveInt = 100
+    max_committee_spread_ev_per_angstrom: Positive | None = None
     max_seconds: Positive | None = None
+    engine: Literal["mace", "ase"] = "mace"
+    batch_size: PositiveInt | None = None
+    workers: PositiveInt = 1
     device: Device = "cpu"
     dtype: Dtype = "float32"
     threads: PositiveInt = 1
@@ -75,71 +99,27 @@ class MdInput(LimsmModel):
                 f"steps ({self.steps}) must be a multiple of frame_interval_steps "
                 f"({self.frame_interval_steps}), else the last frame is not written"
             )
+        if self.mobile_interval_steps and self.frame_interval_steps % self.mobile_interval_steps:
+            raise ValueError(
+                f"frame_interval_steps ({self.frame_interval_steps}) must be a multiple of "
+                f"mobile_interval_steps ({self.mobile_interval_steps})"
+            )
         return self
 
-
-class LossWeights(LimsmModel):
-    """Weights of energy, forces and stress in the training loss."""
-
-    energy: NonNegative = 1.0
-    forces: NonNegative = 100.0
-    stress: NonNegative = 10.0
-
-
-class Architecture(LimsmModel):
-    """Shape of a MACE model trained from scratch (fine-tuning takes the foundation's)."""
-
-    r_max_angstrom: Annotated[float, Field(gt=1, le=12)] = 4.5
-    num_channels: PositiveInt = 16
-    max_l: NonNegativeInt = 0
-    max_ell: PositiveInt = 2
-    correlation: PositiveInt = 2
-    num_interactions: PositiveInt = 2
-
-
-class TrainInput(LimsmModel):
-    """Training of a MACE potential with MACE's own ``mace_run_train``.
-
-    ``e0s_ev`` are the isolated-atom energies of the reference labels. When a foundation model is
-    given they are written into a copy of it before the training starts: MACE copies the
-    foundation's E0s over the asked ones, and labels of another code would then be off by
-    hundreds of eV (see docs, "E0s").
-    """
-
-    strategy: Literal["scratch", "naive"] = "naive"
-    foundation_file: str | None = "foundation.model"
-    train_file: str = "train.xyz"
-    valid_file: str = "valid.xyz"
-    e0s_ev: Annotated[dict[Symbol, float], Field(min_length=1)]
-    architecture: Architecture | None = None
-    max_epochs: PositiveInt = 30
-    stage_two_epoch: PositiveInt | None = None
-    batch_size: PositiveInt = 4
-    learning_rate: Positive = 3e-3
-    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = 0.99
-    weights: LossWeights = LossWeights()
-    seed: Seed = 0
-    device: Device = "cpu"
-    dtype: Dtype = "float32"
-    threads: PositiveInt = 1
-    max_seconds: Positive | None = None
-    extra_arguments: dict[str, str | int | float | bool] = {}
-
     @model_validator(mode="after")
-    def _strategy_has_what_it_needs(self) -> TrainInput:
-        if self.strategy == "scratch" and self.foundation_file is not None:
-            raise ValueError("strategy 'scratch' takes no foundation model: set it to null")
-        if self.strategy == "scratch" and self.architecture is None:
-            raise ValueError("strategy 'scratch' needs the field 'architecture'")
-        if self.strategy != "scratch" and self.foundation_file is None:
-            raise ValueError(f"strategy '{self.strategy}' needs a foundation model")
-        if self.stage_two_epoch is not None and self.stage_two_epoch >= self.max_epochs:
+    def _ensemble_is_one(self) -> MdInput:
+        if self.barostat is not None and self.thermostat != "nose_hoover_chain":
+            raise ValueError("a barostat goes with thermostat 'nose_hoover_chain'")
+        if self.barostat is not None and self.mobile_interval_steps is not None:
             raise ValueError(
-                f"stage_two_epoch ({self.stage_two_epoch}) must come before "
-                f"max_epochs ({self.max_epochs})"
+                "mobile_interval_steps is for a constant cell, in which sites have places: leave "
+                "it or the barostat out"
             )
-        if own := sorted(_OWN_ARGUMENTS & set(self.extra_arguments)):
-            raise ValueError(f"extra_arguments: {', '.join(own)} are set by limsm: remove them")
+        if self.max_committee_spread_ev_per_angstrom is not None and not self.committee_files:
+            raise ValueError("max_committee_spread_ev_per_angstrom needs committee_files")
+        temperatures = (self.temperature_k, *self.more_temperatures_k)
+        if len(set(temperatures)) < len(temperatures):
+            raise ValueError("more_temperatures_k repeats a temperature: ask for replicas instead")
         return self
 
 

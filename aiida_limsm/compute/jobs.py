@@ -26,14 +26,17 @@ from .base import (
     write_model,
 )
 from .environment import configure_threads
-from .inputs import AnalyseInput, EvaluateInput, MdInput, PropagateInput, TrainInput
+from .inputs import AnalyseInput, EvaluateInput, MdInput, PropagateInput
+from .neb_inputs import NebInput
+from .neb_results import NebResults
 from .results import (
     AnalyseResults,
     EvaluateResults,
     MdResults,
     PropagateResults,
-    TrainResults,
 )
+from .train_inputs import TrainInput
+from .train_results import TrainResults
 
 __all__ = ["JOBS", "Job", "execute", "job_options", "run_job"]
 
@@ -65,6 +68,7 @@ JOBS: dict[str, Job] = {
     "md": Job(MdInput, MdResults, "aiida_limsm.compute.md:run_md"),
     "evaluate": Job(EvaluateInput, EvaluateResults, "aiida_limsm.compute.evaluate:run_evaluate"),
     "analyse": Job(AnalyseInput, AnalyseResults, "aiida_limsm.compute.analyse:run_analyse"),
+    "neb": Job(NebInput, NebResults, "aiida_limsm.compute.neb:run_neb"),
     "propagate": Job(
         PropagateInput, PropagateResults, "aiida_limsm.compute.propagate:run_propagate"
     ),

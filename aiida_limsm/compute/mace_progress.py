@@ -7,7 +7,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-from .results import EpochRecord
+from .mace_command import REPLAY_HEAD
+from .train_results import EpochRecord, ValidationErrors
+
+__all__ = ["TrainingProgress"]
 
 
 class TrainingProgress:
@@ -17,13 +20,21 @@ class TrainingProgress:
     ----------
     diverged
         Whether a loss was not finite.
+    heads
+        Names of the heads that were validated.
+    initial
+        Errors before the first step, None until they are there.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "results"
         self._offsets: dict[Path, int] = {}
         self._epochs: dict[int, EpochRecord] = {}
+        self._batches: dict[int, list[float]] = {}
+        self._replay: dict[int | None, dict[str, float]] = {}
         self.diverged = False
+        self.heads: set[str] = set()
+        self.initial: ValidationErrors | None = None
 
     @property
     def history(self) -> tuple[EpochRecord, ...]:
@@ -38,6 +49,13 @@ class TrainingProgress:
                 if (epoch := self._take(record)) is not None:
                     new.append(epoch)
         return new
+
+    def growth(self) -> float:
+        """Return the last validation force RMSE over the one before training; 0 if unknown."""
+        if self.initial is None or not self._epochs:
+            return 0.0
+        last = self._epochs[max(self._epochs)].rmse_forces_mev_per_angstrom
+        return last / max(self.initial.rmse_forces_mev_per_angstrom, 1.0)
 
     def _new_lines(self, path: Path) -> list[dict[str, Any]]:
         with path.open("rb") as handle:
@@ -58,17 +76,35 @@ class TrainingProgress:
             self.diverged = True
             return None
         epoch = record.get("epoch")
+        if record.get("mode") == "opt" and isinstance(epoch, int):
+            self._batches.setdefault(epoch, []).append(loss)
+            return None
         # before the first epoch MACE validates once, as epoch null
-        if record.get("mode") != "eval" or not isinstance(epoch, int):
+        if record.get("mode") != "eval" or not (epoch is None or isinstance(epoch, int)):
             return None
         forces, energy = float(record["rmse_f"]), float(record["rmse_e_per_atom"])
         if not (math.isfinite(forces) and math.isfinite(energy)):
             self.diverged = True
             return None
-        self._epochs[epoch] = EpochRecord(
-            epoch=epoch,
-            loss=loss,
-            rmse_forces_mev_per_angstrom=1e3 * forces,
-            rmse_energy_mev_per_atom=1e3 * energy,
-        )
+        head = str(record.get("head", ""))
+        self.heads.add(head)
+        if head == REPLAY_HEAD:  # comes before the head that is trained
+            self._replay[epoch] = {
+                "replay_rmse_forces_mev_per_angstrom": 1e3 * forces,
+                "replay_rmse_energy_mev_per_atom": 1e3 * energy,
+            }
+            return None
+        values: dict[str, Any] = {
+            "loss": loss,
+            "rmse_forces_mev_per_angstrom": 1e3 * forces,
+            "rmse_energy_mev_per_atom": 1e3 * energy,
+            **self._replay.get(epoch, {}),
+        }
+        if epoch is None:
+            self._batches.clear()  # a restart does epochs again that were begun
+            self.initial = self.initial or ValidationErrors(**values)
+            return None
+        batches = self._batches.get(epoch)
+        values["train_loss"] = sum(batches) / len(batches) if batches else None
+        self._epochs[epoch] = EpochRecord(epoch=epoch, **values)
         return self._epochs[epoch]

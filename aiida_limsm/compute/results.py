@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from .base import JobResults, LimsmModel
+from .base import JobResults, LimsmModel, Status
 
 Matrix3 = tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
 
@@ -30,26 +30,6 @@ class InspectResults(JobResults):
     potential: PotentialInfo
 
 
-class EpochRecord(LimsmModel):
-    """Validation errors after one epoch."""
-
-    epoch: int
-    loss: float
-    rmse_forces_mev_per_angstrom: float
-    rmse_energy_mev_per_atom: float
-
-
-class TrainResults(JobResults):
-    """Result of ``limsm train``. ``potential_file`` is None when no model was finished."""
-
-    potential_file: str | None = None
-    potential: PotentialInfo | None = None
-    epochs: int = 0
-    history: tuple[EpochRecord, ...] = ()
-    foundation_e0s_ev: dict[str, float] | None = None
-    wall_seconds: float = 0.0
-
-
 class ErrorSummary(LimsmModel):
     """Errors of a potential on one set of frames. ``rms_forces`` is the labels' own size."""
 
@@ -71,19 +51,58 @@ class EvaluateResults(JobResults):
     wall_seconds: float = 0.0
 
 
+class MdRunResults(LimsmModel):
+    """One trajectory of ``limsm md``; counts and means are of production, over all restarts.
+
+    File names are relative to the job's folder. ``conserved_drift_ev_per_atom_ns`` is the change of
+    the energy that exact dynamics of the ensemble would keep, from the first step of production to
+    the last.
+    """
+
+    status: Status
+    message: str = ""
+    temperature_k: float
+    seed: int
+    trajectory_file: str | None = None
+    trajectory_sha256: str | None = None
+    mobile_file: str | None = None
+    mobile_sha256: str | None = None
+    thermo_file: str | None = None
+    frames: int = 0
+    steps_done: int = 0
+    mean_temperature_k: float | None = None
+    std_temperature_k: float | None = None
+    mean_volume_angstrom3: float | None = None
+    std_volume_angstrom3: float | None = None
+    mean_pressure_gpa: float | None = None
+    mean_cell_angstrom: Matrix3 | None = None
+    conserved_drift_ev_per_atom_ns: float | None = None
+    framework_msd_angstrom2: float | None = None
+    largest_committee_spread_ev_per_angstrom: float | None = None
+    restarts: int = 0
+
+
 class MdResults(JobResults):
-    """Result of ``limsm md``; counts are of production, over all restarts."""
+    """Result of ``limsm md``.
+
+    The fields of a trajectory are those of the only run; where there are several, ``runs`` has
+    them, and ``frames`` and ``restarts`` are sums, ``steps_done`` is the least.
+    """
 
     trajectory_file: str | None = None
     trajectory_sha256: str | None = None
     frames: int = 0
     steps_done: int = 0
     frame_interval_ps: float = 0.0
+    mobile_interval_ps: float | None = None
     mean_temperature_k: float | None = None
     std_temperature_k: float | None = None
     framework_msd_angstrom2: float | None = None
     restarts: int = 0
+    runs: tuple[MdRunResults, ...] = ()
+    batch_size: int = 1
     steps_per_second: float | None = None
+    force_share: float | None = None
     wall_seconds: float = 0.0
 
 

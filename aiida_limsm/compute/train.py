@@ -9,17 +9,18 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from .base import JobError, Status
+from .base import Status
 from .environment import StopSignal, die_with_parent
-from .evaluate import inspect_potential, read_frames
-from .inputs import TrainInput
+from .evaluate import inspect_potential, summarise
+from .mace_command import REPLAY_HEAD, TRAINED_HEAD, command_line, model_name
 from .mace_progress import TrainingProgress
-from .results import PotentialInfo, TrainResults
+from .results import ErrorSummary
+from .train_inputs import TrainInput
+from .train_prepare import Prepared, prepare
+from .train_results import TrainResults
 
-#: MACE's name for the run: its files are not ours until it has ended well.
-NAME = "mace"
 FINAL_MODEL = "potential.model"
-CURRENT_FOUNDATION = "foundation_e0.model"
+MULTIHEAD_MODEL = "potential_multihead.model"
 TRAIN_LOG = "mace_run_train.log"
 _POLL_SECONDS = 0.5
 
@@ -35,158 +36,117 @@ def run_train(
         For input that cannot be trained on.
     """
     started = time.monotonic()
-    for name in (job.train_file, job.valid_file, job.foundation_file):
-        if name is not None and not (folder / name).is_file():
-            raise JobError(Status.INVALID_INPUT, f"{folder / name} does not exist")
-    _check_dataset(job, folder)
-    foundation = _prepare_foundation(job, folder)
+    prepared = prepare(job, folder)
     final = folder / FINAL_MODEL
     status, message = Status.FINISHED, f"already trained: remove {FINAL_MODEL} to train on"
+    mace_seconds = 0.0
     if not final.is_file():
-        status, message = _train(job, folder, started, progress)
+        before = time.monotonic()
+        status, message = _train(job, prepared, folder, started, progress)
+        mace_seconds = time.monotonic() - before
         if status is Status.FINISHED:
-            produced = folder / _model_name(job)
-            if produced.is_file():
-                produced.replace(final)
-            else:
-                status = Status.TRAINING_FAILED
-                message = f"mace_run_train wrote no {produced.name}: see {TRAIN_LOG}"
-    potential = inspect_potential(final) if status is Status.FINISHED else None
+            status, message = _take_models(job, folder, message)
+    done = status is Status.FINISHED
     progressed = TrainingProgress(folder)
     progressed.update()
     history = progressed.history
+    several = done and job.strategy == "multihead"
     return TrainResults(
         status=status,
         message=message,
-        potential_file=FINAL_MODEL if potential else None,
-        potential=potential,
+        warnings=prepared.warnings,
+        potential_file=FINAL_MODEL if done else None,
+        potential=inspect_potential(final) if done else None,
+        multihead_file=MULTIHEAD_MODEL if several else None,
+        multihead=inspect_potential(folder / MULTIHEAD_MODEL) if several else None,
         epochs=max((record.epoch + 1 for record in history), default=0),
+        initial=progressed.initial,
         history=history,
-        foundation_e0s_ev=foundation.e0s_ev if foundation else None,
+        errors=_final_errors(job, prepared, folder) if done else {},
+        e0s_ev=prepared.e0s_ev,
+        energy_zero_error_ev_per_atom=prepared.energy_zero_error,
+        foundation_e0s_ev=prepared.foundation_info.e0s_ev if prepared.foundation_info else None,
+        mace_seconds=mace_seconds,
         wall_seconds=time.monotonic() - started,
     )
 
 
-def _check_dataset(job: TrainInput, folder: Path) -> None:
-    """Refuse what MACE would fail on late or silently: too few frames, missing labels or E0s."""
-    train = read_frames(folder / job.train_file)
-    valid = read_frames(folder / job.valid_file)
-    if job.batch_size > len(train):
-        raise JobError(
-            Status.INVALID_INPUT,
-            f"batch_size {job.batch_size} exceeds the {len(train)} training frames: lower it",
-        )
-    for atoms in [*train, *valid]:
-        if "REF_energy" not in atoms.info or "REF_forces" not in atoms.arrays:
-            raise JobError(
-                Status.INVALID_INPUT, "every frame needs REF_energy and REF_forces labels"
-            )
-        missing = set(atoms.symbols) - set(job.e0s_ev)
-        if missing:
-            raise JobError(
-                Status.INVALID_INPUT,
-                f"e0s_ev: no isolated-atom energy of {', '.join(sorted(missing))}",
-            )
+def _take_models(job: TrainInput, folder: Path, message: str) -> tuple[Status, str]:
+    """Give what MACE wrote our names, the file that says "trained" last."""
+    produced = folder / model_name(job)
+    if not produced.is_file():
+        return Status.TRAINING_FAILED, f"mace_run_train wrote no {produced.name}: see {TRAIN_LOG}"
+    if job.strategy != "multihead":
+        produced.replace(folder / FINAL_MODEL)
+        return Status.FINISHED, message
+    if REPLAY_HEAD not in inspect_potential(produced).heads:
+        return _replay_ignored()
+    from aiida_limsm.atomistic.potential import write_head
+
+    write_head(produced, folder / FINAL_MODEL, TRAINED_HEAD)
+    produced.replace(folder / MULTIHEAD_MODEL)
+    return Status.FINISHED, message
 
 
-def _prepare_foundation(job: TrainInput, folder: Path) -> PotentialInfo | None:
-    """Write the copy of the foundation model that carries the reference code's E0s."""
-    if job.foundation_file is None:
-        return None
-    from aiida_limsm.atomistic.potential import write_with_e0s
-
-    info = inspect_potential(folder / job.foundation_file)
-    try:
-        write_with_e0s(folder / job.foundation_file, folder / CURRENT_FOUNDATION, job.e0s_ev)
-    except ValueError as error:
-        raise JobError(Status.INVALID_INPUT, f"foundation_file: {error}") from error
-    return info
+def _replay_ignored() -> tuple[Status, str]:
+    return (
+        Status.REPLAY_IGNORED,
+        "mace_run_train fell back to naive fine-tuning and did not use the replay set: see "
+        f"{TRAIN_LOG}",
+    )
 
 
-def _model_name(job: TrainInput) -> str:
-    return f"{NAME}_stagetwo.model" if job.stage_two_epoch is not None else f"{NAME}.model"
+def _final_errors(
+    job: TrainInput, prepared: Prepared, folder: Path
+) -> dict[str, dict[str, ErrorSummary]]:
+    """Evaluate the finished model on every split, each head on its own frames."""
+    from aiida_limsm.atomistic.evaluation import evaluate_frames
+    from aiida_limsm.atomistic.potential import load_calculator
 
-
-def command_line(job: TrainInput, restart: bool) -> list[str]:
-    """Return the ``mace_run_train`` arguments of a job."""
-    from ase.data import atomic_numbers
-
-    arguments: dict[str, str | int | float | bool] = {
-        "name": NAME,
-        "model": "ScaleShiftMACE",
-        "train_file": job.train_file,
-        "valid_file": job.valid_file,
-        "energy_key": "REF_energy",
-        "forces_key": "REF_forces",
-        "stress_key": "REF_stress",
-        "compute_stress": True,
-        "loss": "stress",
-        "energy_weight": job.weights.energy,
-        "forces_weight": job.weights.forces,
-        "stress_weight": job.weights.stress,
-        "error_table": "PerAtomRMSE",
-        "max_num_epochs": job.max_epochs,
-        "batch_size": job.batch_size,
-        "valid_batch_size": max(job.batch_size, 8),
-        "lr": job.learning_rate,
-        "seed": job.seed,
-        "device": job.device,
-        "default_dtype": job.dtype,
-        "num_workers": 0,
-        "pin_memory": False,
-        "plot": False,
-        "eval_interval": 1,
-        "work_dir": ".",
-    }
-    if job.foundation_file is not None:
-        arguments |= {
-            "foundation_model": CURRENT_FOUNDATION,
-            "E0s": "foundation",
-            "multiheads_finetuning": False,
-        }
-    else:
-        energies = {atomic_numbers[symbol]: e for symbol, e in sorted(job.e0s_ev.items())}
-        arguments["E0s"] = repr(energies)
-    if (shape := job.architecture) is not None and job.foundation_file is None:
-        arguments |= {
-            "r_max": shape.r_max_angstrom,
-            "num_channels": shape.num_channels,
-            "max_L": shape.max_l,
-            "max_ell": shape.max_ell,
-            "correlation": shape.correlation,
-            "num_interactions": shape.num_interactions,
-        }
-    arguments |= job.extra_arguments
-    line = [f"--{key}={value}" for key, value in arguments.items()]
-    if job.ema_decay is not None:
-        line += ["--ema", f"--ema_decay={job.ema_decay}"]
-    if job.stage_two_epoch is not None:
-        line += ["--stage_two", f"--start_stage_two={job.stage_two_epoch}"]
-    if restart:
-        line.append("--restart_latest")
-    return line
+    heads = {TRAINED_HEAD: FINAL_MODEL}
+    if job.strategy == "multihead":
+        heads[REPLAY_HEAD] = MULTIHEAD_MODEL
+    errors: dict[str, dict[str, ErrorSummary]] = {head: {} for head in heads}
+    for head, name in heads.items():
+        chosen = head if name == MULTIHEAD_MODEL else None
+        calculator = load_calculator(folder / name, head=chosen, device=job.device, dtype=job.dtype)
+        for label, frames in prepared.frames.items():
+            if label.startswith("replay ") == (head == REPLAY_HEAD):
+                points = evaluate_frames(frames, calculator)
+                errors[head][label.removeprefix("replay ")] = summarise(points)
+    return errors
 
 
 def _train(
-    job: TrainInput, folder: Path, started: float, progress: Callable[[str], None]
+    job: TrainInput,
+    prepared: Prepared,
+    folder: Path,
+    started: float,
+    progress: Callable[[str], None],
 ) -> tuple[Status, str]:
     """Run ``mace_run_train`` as a child, reporting epochs and stopping it when it must stop."""
     _drop_damaged_checkpoints(folder, progress)
     restart = any((folder / "checkpoints").glob("*.pt"))
-    command = [sys.executable, "-m", "mace.cli.run_train", *command_line(job, restart)]
+    arguments = command_line(job, prepared.foundation, prepared.e0s_ev, restart)
+    command = [sys.executable, "-m", "mace.cli.run_train", *arguments]
     done = TrainingProgress(folder)
     done.update()
     # A loss that went wrong in an earlier run is no verdict on this one.
     done.diverged = False
+    exploded = False
 
     def report() -> None:
+        nonlocal exploded
         for record in done.update():
+            replay = record.replay_rmse_forces_mev_per_angstrom
             progress(
                 f"epoch {record.epoch + 1}/{job.max_epochs}  validation force RMSE "
                 f"{record.rmse_forces_mev_per_angstrom:.1f} meV/Å"
+                + (f", replay {replay:.1f}" if replay is not None else "")
             )
+            exploded = done.growth() > job.max_error_growth
 
-    late = False
+    late = fell_back = False
     with (folder / TRAIN_LOG).open("ab") as log, StopSignal() as stop:
         child = subprocess.Popen(
             command,
@@ -198,15 +158,28 @@ def _train(
         while child.poll() is None:
             time.sleep(_POLL_SECONDS)
             report()
+            fell_back = (
+                job.strategy == "multihead"
+                and done.initial is not None
+                and REPLAY_HEAD not in done.heads
+            )
             elapsed = time.monotonic() - started
             late = job.max_seconds is not None and elapsed > job.max_seconds
-            if done.diverged or stop.received or late:
+            if done.diverged or exploded or fell_back or stop.received or late:
                 child.kill()
                 child.wait()
                 break
         report()
+    if fell_back:
+        return _replay_ignored()
     if done.diverged:
         return Status.LOSS_NOT_FINITE, "the loss is not finite: lower learning_rate"
+    if exploded:
+        return (
+            Status.LOSS_EXPLODED,
+            f"the validation force RMSE grew to {done.growth():.0f} times that before training: "
+            "lower learning_rate",
+        )
     if child.returncode == 0:
         return Status.FINISHED, f"{job.max_epochs} epochs done"
     if stop.received or late:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aiida_limsm.compute.results import TrainResults
+from aiida_limsm.compute.train_results import TrainResults
 from aiida_limsm.data.potential import PotentialData
 from aiida_limsm.files import sha256_of
 

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from aiida_limsm.compute.results import (
     AnalyseResults,
     DiffusionEstimate,
-    EpochRecord,
     ErrorSummary,
     MdResults,
 )
+from aiida_limsm.compute.train_results import EpochRecord
 
 if TYPE_CHECKING:
     from aiida_limsm.markov.curves import Curves

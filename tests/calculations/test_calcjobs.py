@@ -19,7 +19,8 @@ from aiida_limsm.calculations.markov import MarkovCalculation
 from aiida_limsm.calculations.md import MolecularDynamicsCalculation
 from aiida_limsm.calculations.train import MaceTrainCalculation
 from aiida_limsm.compute.base import Status
-from aiida_limsm.compute.inputs import AnalyseInput, EvaluateInput, MdInput, TrainInput
+from aiida_limsm.compute.inputs import AnalyseInput, EvaluateInput, MdInput
+from aiida_limsm.compute.train_inputs import TrainInput
 from aiida_limsm.data.dataset import ReferenceDatasetData
 from aiida_limsm.data.potential import PotentialData
 from aiida_limsm.data.trajectory import MolecularDynamicsData

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-FRAMES = Path(__file__).parents[1] / "data_files" / "li11si4_aimd_16.xyz"
+DATA_FILES = Path(__file__).parents[1] / "data_files"
+FRAMES = DATA_FILES / "li11si4_aimd_16.xyz"
 
 
 @pytest.fixture(scope="session")
@@ -50,15 +51,21 @@ def aimd_frames() -> list[Any]:
 def make_train_folder(
     tmp_path: Path, demo_model: Path, aimd_frames: list[Any]
 ) -> Callable[..., Path]:
-    """Return a factory of folders ready for `limsm train`: foundation and DFT frames."""
+    """Return a factory of folders ready for `limsm train`: foundation, DFT and replay frames."""
     import ase.io
 
-    def factory(name: str = "fit", train: int = 8, valid: int = 2) -> Path:
+    def factory(name: str = "fit", train: int = 8, valid: int = 2, replay: bool = False) -> Path:
         folder = tmp_path / name
         folder.mkdir()
         shutil.copyfile(demo_model, folder / "foundation.model")
         ase.io.write(folder / "train.xyz", aimd_frames[:train])
         ase.io.write(folder / "valid.xyz", aimd_frames[12 : 12 + valid])
+        ase.io.write(folder / "test.xyz", aimd_frames[14:])
+        if replay:
+            frames = ase.io.read(DATA_FILES / "li_si_replay.xyz", index=":")
+            for split in ("train", "valid"):
+                chosen = [atoms for atoms in frames if atoms.info["split"] == split]
+                ase.io.write(folder / f"replay_{split}.xyz", chosen)
         return folder
 
     return factory

@@ -8,14 +8,15 @@ import pytest
 from pydantic import ValidationError
 
 from aiida_limsm.compute.base import LimsmModel, Status, first_error
-from aiida_limsm.compute.inputs import AnalyseInput, EvaluateInput, MdInput, TrainInput
+from aiida_limsm.compute.inputs import AnalyseInput, EvaluateInput, MdInput
 from aiida_limsm.compute.results import (
     AnalyseResults,
     DiffusionEstimate,
     EvaluateResults,
     MdResults,
-    TrainResults,
 )
+from aiida_limsm.compute.train_inputs import TrainInput
+from aiida_limsm.compute.train_results import TrainResults
 
 MD = {"temperature_k": 700.0, "steps": 100}
 TRAIN = {"e0s_ev": {"Li": -12.0, "Si": -132.5}}
@@ -72,10 +73,10 @@ def test_results_round_trip(results: LimsmModel) -> None:
             "input: steps (95) must be a multiple of frame_interval_steps (10), "
             "else the last frame is not written",
         ),
-        (TrainInput, {}, "e0s_ev: Field required"),
+        (TrainInput, {}, "input: e0s_ev: isolated-atom energies are needed for e0s 'isolated'"),
         (TrainInput, {"e0s_ev": {}}, "e0s_ev: Dictionary should have at least 1 item"),
         (TrainInput, {"e0s_ev": {"li": 1}}, "e0s_ev.li.[key]: 'li' is no symbol"),
-        (TrainInput, {**TRAIN, "strategy": "lora"}, "strategy: Input should be 'scratch' or"),
+        (TrainInput, {**TRAIN, "strategy": "full"}, "strategy: Input should be 'scratch', "),
         (TrainInput, {**TRAIN, "ema_decay": 1}, "ema_decay: Input should be less than 1"),
         (TrainInput, {**TRAIN, "weights": {"force": 1}}, "weights.force: Extra inputs are not"),
         (TrainInput, {**TRAIN, "architecture": {"r_max_angstrom": 0.5}}, "architecture.r_max_angs"),
@@ -93,6 +94,32 @@ def test_results_round_trip(results: LimsmModel) -> None:
             TrainInput,
             {**TRAIN, "foundation_file": None},
             "input: strategy 'naive' needs a foundation model",
+        ),
+        (
+            TrainInput,
+            {**TRAIN, "strategy": "multihead", "replay_train_file": "replay.xyz"},
+            "input: strategy 'multihead' needs replay frames to train on and to validate with: "
+            "give a replay set, or take strategy 'naive'",
+        ),
+        (
+            TrainInput,
+            {**TRAIN, "replay_train_file": "replay.xyz"},
+            "input: strategy 'naive' would not use the replay set: take 'multihead'",
+        ),
+        (
+            TrainInput,
+            {**TRAIN, "e0s": "estimated"},
+            "input: e0s_ev would have no effect with e0s 'estimated': leave it out",
+        ),
+        (
+            TrainInput,
+            {
+                "strategy": "scratch",
+                "foundation_file": None,
+                "architecture": {},
+                "e0s": "foundation",
+            },
+            "input: e0s 'foundation' needs a foundation model",
         ),
         (
             TrainInput,

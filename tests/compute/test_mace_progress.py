@@ -75,3 +75,33 @@ def test_divergence(log: Path, loss: float) -> None:
     assert progress.update() == []
     assert progress.diverged
     assert len(progress.history) == 1
+
+
+def test_heads_are_told_apart(log: Path) -> None:
+    progress = TrainingProgress(log.parents[1])
+    for epoch in (None, 0):
+        for head, force in (("pt_head", 0.2), ("Default", 0.1)):
+            record = json.loads(line(epoch)) | {"head": head, "rmse_f": force}
+            add(log, json.dumps(record) + "\n")
+    (record,) = progress.update()
+    assert progress.heads == {"pt_head", "Default"}
+    for errors in (record, progress.initial):
+        assert errors.rmse_forces_mev_per_angstrom == 100.0
+        assert errors.replay_rmse_forces_mev_per_angstrom == 200.0
+
+
+def test_training_loss_is_the_mean_of_the_batches(log: Path) -> None:
+    progress = TrainingProgress(log.parents[1])
+    add(log, line(None) + line(0, 3.0, "opt") + line(0, 1.0, "opt") + line(0))
+    # killed in the middle of an epoch, which is done again
+    add(log, line(1, 9.0, "opt") + line(None) + line(1, 2.0, "opt") + line(1))
+    assert [record.train_loss for record in progress.update()] == [2.0, 2.0]
+
+
+def test_growth_is_relative_to_the_errors_before_training(log: Path) -> None:
+    progress = TrainingProgress(log.parents[1])
+    assert progress.growth() == 0.0
+    add(log, line(None))
+    add(log, json.dumps(json.loads(line(0)) | {"rmse_f": 0.4}) + "\n")
+    progress.update()
+    assert progress.growth() == pytest.approx(8.0)

@@ -15,9 +15,9 @@ import pytest
 
 from aiida_limsm.compute import train
 from aiida_limsm.compute.base import JobError, Status
-from aiida_limsm.compute.inputs import TrainInput
-from aiida_limsm.compute.results import TrainResults
-from aiida_limsm.compute.train import command_line, run_train
+from aiida_limsm.compute.train import run_train
+from aiida_limsm.compute.train_inputs import TrainInput
+from aiida_limsm.compute.train_results import TrainResults
 
 MakeFolder = Callable[..., Path]
 INPUT = {"e0s_ev": {"Li": -12.0, "Si": -132.5}, "max_epochs": 2, "batch_size": 4}
@@ -35,36 +35,18 @@ def refused(folder: Path, **changes: Any) -> str:
     return caught.value.message
 
 
-def test_command_line_of_a_fine_tuning() -> None:
-    line = command_line(TrainInput(**INPUT, extra_arguments={"patience": 7, "lr": 0.1}), False)
-    assert {"--foundation_model=foundation_e0.model", "--E0s=foundation"} <= set(line)
-    assert {"--patience=7", "--lr=0.1", "--ema", "--multiheads_finetuning=False"} <= set(line)
-    assert not any(word.startswith(("--r_max", "--restart", "--stage_two")) for word in line)
-    assert len({word.split("=")[0] for word in line}) == len(line)
-
-
-def test_command_line_from_scratch() -> None:
-    job = TrainInput(
-        **INPUT, strategy="scratch", foundation_file=None, architecture={"num_channels": 8},
-        stage_two_epoch=1, ema_decay=None,
-    )  # fmt: skip
-    line = command_line(job, True)
-    assert {"--E0s={3: -12.0, 14: -132.5}", "--num_channels=8", "--restart_latest"} <= set(line)
-    assert {"--stage_two", "--start_stage_two=1"} <= set(line)
-    assert not any("foundation" in word or word == "--ema" for word in line)
-
-
 def test_refusals(make_train_folder: MakeFolder) -> None:
     folder = make_train_folder(train=3)
     assert refused(folder) == "batch_size 4 exceeds the 3 training frames: lower it"
     assert refused(folder, batch_size=2, e0s_ev={"Li": -12.0}) == (
         "e0s_ev: no isolated-atom energy of Si"
     )
-    e0s = {**INPUT["e0s_ev"], "Na": -1.0}
-    assert "knows Li, Si but not Na" in refused(folder, batch_size=2, e0s_ev=e0s)
     text = (folder / "valid.xyz").read_text()
     (folder / "valid.xyz").write_text(text.replace("REF_energy", "energy"))
-    assert refused(folder, batch_size=2) == "every frame needs REF_energy and REF_forces labels"
+    assert refused(folder, batch_size=2) == (
+        "valid.xyz: frame 0 has no REF_energy and REF_forces labels (it has energy, REF_forces: "
+        "rename them); every frame needs both"
+    )
     (folder / "valid.xyz").write_text("")
     assert "valid.xyz cannot be read" in refused(folder, batch_size=2)
     (folder / "valid.xyz").unlink()

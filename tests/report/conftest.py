@@ -13,7 +13,6 @@ from aiida_limsm.compute.results import (
     Bottleneck,
     DiffusionEstimate,
     DiffusionEstimates,
-    EpochRecord,
     ErrorSummary,
     HavenRatio,
     JumpSummary,
@@ -22,6 +21,7 @@ from aiida_limsm.compute.results import (
     Ratio,
     SiteSummary,
 )
+from aiida_limsm.compute.train_results import EpochRecord
 from aiida_limsm.markov.curves import Curves
 from aiida_limsm.report.study import AimdSummary, StageTime, Study, TemperatureResult
 

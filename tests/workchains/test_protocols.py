@@ -6,8 +6,9 @@ import warnings
 
 import pytest
 
-from aiida_limsm.calculations.dataset import SplitSettings
-from aiida_limsm.compute.inputs import AnalyseInput, EvaluateInput, MdInput, TrainInput
+from aiida_limsm.calculations.dataset import DatasetSettings
+from aiida_limsm.compute.inputs import AnalyseInput, EvaluateInput, MdInput
+from aiida_limsm.compute.train_inputs import TrainInput
 from aiida_limsm.workchains.aimd import AimdWorkChain
 from aiida_limsm.workchains.finetune import FineTuneWorkChain
 from aiida_limsm.workchains.isolated_atoms import IsolatedAtomsWorkChain, unpaired_electrons
@@ -49,7 +50,9 @@ def test_job_fields_are_valid(protocol):
     MdInput.model_validate(MolecularDynamicsWorkChain.get_protocol_inputs(protocol)["md"])
     analyse = MarkovWorkChain.get_protocol_inputs(protocol)["analyse"]
     AnalyseInput.model_validate({**analyse, "trajectory_files": ("a.h5",)})
-    SplitSettings.model_validate(LithiumTransportWorkChain.get_protocol_inputs(protocol)["dataset"])
+    DatasetSettings.model_validate(
+        LithiumTransportWorkChain.get_protocol_inputs(protocol)["dataset"]
+    )
 
 
 def test_cost_grows_with_the_protocol():
