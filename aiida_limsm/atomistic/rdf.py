@@ -2,14 +2,14 @@
 
 Atoms of kinds a and b, N_a and N_b of them in a cell of volume V::
 
-    g_ab(r) = n_ab(r) V / (N_a N_b v(r))
+    g_ab(r) = n_ab(r) V / (N_a (N_b − δ_ab) v(r))
 
-with n_ab(r) the mean number of pairs (an atom of a in the cell, any atom of b in the crystal) in
-the shell of volume v(r) = 4π/3 (r₂³ − r₁³); M. P. Allen and D. J. Tildesley, Computer Simulation of
-Liquids (2017), eq. 8.17. The crystal includes the periodic images, those of the atom itself as
-well, so that distances beyond half the cell are counted in full, and the running coordination
-number 4π N_b/V ∫ g_ab r² dr is that of the crystal. N independent random atoms have g = 1 − 1/N
-between like atoms below the shortest lattice vector: the one atom less is the finite cell's.
+with n_ab(r) the mean number of pairs (an atom of a in the cell, another one of b in the crystal)
+in the shell of volume v(r) = 4π/3 (r₂³ − r₁³); M. P. Allen and D. J. Tildesley, Computer Simulation
+of Liquids (2017), eq. 8.17, for a finite number of atoms: g = 1 for independent atoms, in a cell of
+any size. Periodic images of other atoms count, so that distances beyond half the cell are counted
+in full. Those of the atom itself do not: they lie at the lattice vectors whatever the atoms do.
+With ``own_images`` they count too, and N_b − δ_ab becomes N_b: the g(r) of the crystal.
 """
 
 from __future__ import annotations
@@ -62,6 +62,9 @@ class RdfCounter:
         Å; may exceed half the cell.
     bin_width
         Å; r_max is taken as a whole number of bins.
+    own_images
+        Count the periodic images of an atom around itself as well. Without them a kind of which
+        there is one atom has no pairs with itself, and no curve.
 
     Raises
     ------
@@ -69,7 +72,14 @@ class RdfCounter:
         The bins make no sense.
     """
 
-    def __init__(self, numbers: IntArray, cell: FloatArray, r_max: float, bin_width: float) -> None:
+    def __init__(
+        self,
+        numbers: IntArray,
+        cell: FloatArray,
+        r_max: float,
+        bin_width: float,
+        own_images: bool = False,
+    ) -> None:
         from ase.data import chemical_symbols
 
         bins = round(r_max / bin_width)
@@ -79,13 +89,19 @@ class RdfCounter:
                 f"{MOST_BINS}"
             )
         elements, self._kinds = np.unique(numbers, return_inverse=True)
-        self._amounts = np.bincount(self._kinds)
+        amounts = np.bincount(self._kinds)
         symbols = [chemical_symbols[z] for z in elements]
         first, second = np.triu_indices(len(symbols))
-        self.names = tuple(f"{symbols[a]}-{symbols[b]}" for a, b in zip(first, second, strict=True))
-        self._first, self._second = first, second
+        self._own_images = own_images
+        partners = amounts[second] - (0 if own_images else (first == second))
         self._curve_of = np.zeros((len(symbols), len(symbols)), dtype=np.int64)
-        self._curve_of[first, second] = self._curve_of[second, first] = np.arange(len(first))
+        # pairs without a partner never occur: their row does not matter
+        rows = np.cumsum(partners > 0) - 1
+        self._curve_of[first, second] = self._curve_of[second, first] = rows
+        first, second, partners = (array[partners > 0] for array in (first, second, partners))
+        self.names = tuple(f"{symbols[a]}-{symbols[b]}" for a, b in zip(first, second, strict=True))
+        self._first_amounts = amounts[first]
+        self._pairs = self._first_amounts * partners
         self._cell = np.ascontiguousarray(cell, dtype=np.float64)
         self._inverse = np.linalg.inv(self._cell)
         self._volume = abs(float(np.linalg.det(self._cell)))
@@ -107,7 +123,7 @@ class RdfCounter:
             else:
                 count_pairs(
                     part, self._kinds, self._curve_of, self._cell, self._inverse, self._reach,
-                    self.r_max, self._width, self._sums.row,
+                    self.r_max, self._width, self._own_images, self._sums.row,
                 )  # fmt: skip
             self._sums.filled(len(part))
             done += len(part)
@@ -139,9 +155,7 @@ class RdfCounter:
         if not weights.sum() > 0:
             raise ValueError("g(r) needs a frame at least")
         shells = 4 / 3 * np.pi * np.diff(self.edges**3)
-        ideal = np.outer(
-            self._amounts[self._first] * self._amounts[self._second] / self._volume, shells
-        )
+        ideal = np.outer(self._pairs / self._volume, shells)
 
         def to_curves(counts: FloatArray, frames: float) -> FloatArray:
             return np.asarray(counts / (frames * ideal))
@@ -156,6 +170,6 @@ class RdfCounter:
             mean=found.mean,
             without=found.without,
             halves=found.halves,
-            coordination=pairs / self._amounts[self._first][:, None],
+            coordination=pairs / self._first_amounts[:, None],
             edges=self.edges,
         )

@@ -11,7 +11,7 @@ __all__ = ["count_pairs"]
 
 @njit(cache=True, nogil=True)
 def count_pairs(  # type: ignore[no-untyped-def]
-    frames, kinds, curve_of, cell, inverse, reach, r_max, width, counts
+    frames, kinds, curve_of, cell, inverse, reach, r_max, width, own, counts
 ):
     """Add the distances below ``r_max`` of all pairs to a histogram, all images included.
 
@@ -19,15 +19,15 @@ def count_pairs(  # type: ignore[no-untyped-def]
     ``counts`` (n_curves, bins); ``reach`` (3,) is ``r_max`` over the distance between opposite
     faces. An image m of a pair with the fractional distance f lies at least |f + m| times that
     distance away, so images beyond ``reach`` need no look: exact for any cell and any ``r_max``.
-    Pairs of one kind count twice (a sees b, b sees a); an atom's own images once each, because
-    both m and -m are visited.
+    Pairs of one kind count twice (a sees b, b sees a); with ``own`` an atom's own images once each,
+    because both m and -m are visited.
     """
     n_atoms = frames.shape[1]
     limit2 = r_max * r_max
     bins = counts.shape[1]
     for frame in range(frames.shape[0]):
         for i in range(n_atoms):
-            for j in range(i, n_atoms):
+            for j in range(i if own else i + 1, n_atoms):
                 dx = float(frames[frame, j, 0]) - float(frames[frame, i, 0])
                 dy = float(frames[frame, j, 1]) - float(frames[frame, i, 1])
                 dz = float(frames[frame, j, 2]) - float(frames[frame, i, 2])

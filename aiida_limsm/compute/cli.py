@@ -11,6 +11,7 @@ from aiida_limsm import __version__
 
 from .analyse_command import analyse
 from .base import JobError
+from .compare_command import compare
 from .convert_command import convert
 from .environment import configure_threads
 from .jobs import job_options, run_job
@@ -27,6 +28,7 @@ def main() -> None:
       limsm analyse md.h5 --structure LiSi.cif -o analysis
       limsm analyse XDATCAR --structure POSCAR --frame-interval-fs 20
       limsm convert XDATCAR md.h5 --frame-interval-fs 20
+      limsm compare aimd.h5 md.h5   g(r) and vibrations, side by side
       limsm propagate analysis      ions spreading over a million sites
 
     \b
@@ -82,6 +84,9 @@ _add(
 )
 for _command in (convert, analyse, propagate):
     main.add_command(_command)
+
+
+main.add_command(compare)
 
 
 @main.command()

@@ -25,6 +25,7 @@ from .base import (
     read_model,
     write_model,
 )
+from .compare_models import CompareInput, CompareResults
 from .environment import configure_threads
 from .inputs import AnalyseInput, EvaluateInput, MdInput, PropagateInput
 from .neb_inputs import NebInput
@@ -68,6 +69,7 @@ JOBS: dict[str, Job] = {
     "md": Job(MdInput, MdResults, "aiida_limsm.compute.md:run_md"),
     "evaluate": Job(EvaluateInput, EvaluateResults, "aiida_limsm.compute.evaluate:run_evaluate"),
     "analyse": Job(AnalyseInput, AnalyseResults, "aiida_limsm.compute.analyse:run_analyse"),
+    "compare": Job(CompareInput, CompareResults, "aiida_limsm.compute.compare:run_compare"),
     "neb": Job(NebInput, NebResults, "aiida_limsm.compute.neb:run_neb"),
     "propagate": Job(
         PropagateInput, PropagateResults, "aiida_limsm.compute.propagate:run_propagate"

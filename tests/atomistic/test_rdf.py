@@ -9,8 +9,10 @@ from aiida_limsm.atomistic.rdf import RdfCounter
 TRICLINIC = np.array([[6.0, 0, 0], [1.5, 5, 0], [-1, 2, 7.0]])
 
 
-def counted(numbers, cell, frames, r_max, width):
-    counter = RdfCounter(np.asarray(numbers), np.asarray(cell, dtype=float), r_max, width)
+def counted(numbers, cell, frames, r_max, width, own_images=True):
+    counter = RdfCounter(
+        np.asarray(numbers), np.asarray(cell, dtype=float), r_max, width, own_images
+    )
     for block in np.array_split(np.asarray(frames, dtype=np.float32), 3):
         counter.add(block)
     return counter.curves()
@@ -67,6 +69,25 @@ def test_every_pair_of_a_triclinic_cell_is_counted_once(r_max):
         shells = 4 / 3 * np.pi * np.diff(found.edges**3)
         np.testing.assert_allclose(found.mean[row], exact / density / shells, rtol=1e-9)
     assert found.error.max() < 1e-12  # frames are all alike
+
+
+@pytest.mark.parametrize("r_max", [2.0, 5.0, 12.0])
+def test_without_own_images_an_ideal_gas_is_one_everywhere(r_max):
+    rng = np.random.default_rng(8)
+    numbers = np.array([3] * 6 + [14, 11, 11])
+    frames = rng.random((3000, 9, 3)) @ TRICLINIC
+    found = counted(numbers, TRICLINIC, frames, r_max, r_max / 10, own_images=False)
+    # a single Si has no pairs with itself
+    assert found.names == ("Li-Li", "Li-Na", "Li-Si", "Na-Na", "Na-Si")
+    seen = found.error > 0  # else a pair so close was never met in most of the time
+    pull = (found.mean - 1.0)[seen] / found.error[seen]
+    assert (np.abs(pull) < 6).all()
+    assert np.sqrt((pull**2).mean()) < 1.8
+    volume = 4 / 3 * np.pi * r_max**3 / np.linalg.det(TRICLINIC)
+    expected = np.array([5, 2, 1, 1, 1]) * volume
+    np.testing.assert_allclose(
+        found.coordination[:, -1], expected, rtol=0.05 if r_max < 3 else 0.02
+    )
 
 
 def test_shells_of_a_crystal_do_not_depend_on_the_cell():
