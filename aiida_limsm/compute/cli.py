@@ -15,6 +15,7 @@ from .compare_command import compare
 from .convert_command import convert
 from .environment import configure_threads
 from .jobs import job_options, run_job
+from .neb_command import neb
 from .propagate_command import propagate
 
 
@@ -36,6 +37,7 @@ def main() -> None:
     folder and write results.json there:
       limsm md input.json           run, or continue what was stopped
       limsm md input.json --set steps=100000
+      limsm neb start.cif end.cif --potential my.model     path and barrier of a jump
       limsm md --fields             every field with its unit, type, default
       limsm inspect my.model        elements, cut-off, heads, E0s
 
@@ -82,7 +84,7 @@ _add(
       limsm evaluate --set 'dataset_files={"test": "test.xyz"}' --set potential_file=my.model
     """,
 )
-for _command in (convert, analyse, propagate):
+for _command in (convert, analyse, propagate, neb):
     main.add_command(_command)
 
 

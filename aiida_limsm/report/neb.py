@@ -1,0 +1,91 @@
+"""A migration path in words and as a figure: one run of ``limsm neb``, or several methods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from aiida_limsm.compute.neb_results import NebResults, PathProfile
+
+from .neb_paths import MethodPath, PathComparison
+
+__all__ = ["FIGURE", "comparison_text", "draw_neb", "neb_text"]
+
+FIGURE = "neb.png"
+
+
+def comparison_text(comparison: PathComparison) -> str:
+    """Write barriers and differences as two tables."""
+    rows = [["method", "forwards (eV)", "backwards (eV)", "reaction (eV)", ""]]
+    for name, path in comparison.methods.items():
+        profile = path.profile
+        rows.append(
+            [
+                name,
+                f"{profile.barrier_forward_ev:.3f}",
+                f"{profile.barrier_backward_ev:.3f}",
+                f"{profile.reaction_energy_ev:.3f}",
+                _remark(path.converged, profile),
+            ]
+        )
+    text = _aligned(rows)
+    if comparison.differences:
+        rows = [["method", "minus", "forwards (meV)", "backwards (meV)"]]
+        rows += [
+            [d.method, d.reference, f"{d.forward_mev:+.0f}", f"{d.backward_mev:+.0f}"]
+            for d in comparison.differences
+        ]
+        text += "\n\n" + _aligned(rows)
+    return text
+
+
+def neb_text(results: NebResults) -> str:
+    """Write the summary of one run for the terminal."""
+    if results.profile is None:
+        return results.message
+    profile = results.profile
+    first = profile.energy_ev[0]
+    rows = [["image", "distance (Å)", "energy (eV)", "force along the path (eV/Å)"]]
+    for number, (distance, energy, force) in enumerate(
+        zip(
+            profile.distance_angstrom,
+            profile.energy_ev,
+            profile.tangential_force_ev_per_angstrom,
+            strict=True,
+        ),
+        start=1,
+    ):
+        rows.append([str(number), f"{distance:.3f}", f"{energy - first:.4f}", f"{force:.4f}"])
+    lines = [_aligned(rows), "", results.message]
+    lines += [f"warning: {text}" for text in results.warnings]
+    return "\n".join(lines)
+
+
+def draw_neb(paths: Iterable[MethodPath], folder: Path) -> tuple[str, ...]:
+    """Draw paths into a folder; return the name of the figure."""
+    from .figures.neb import neb_figure
+    from .figures.style import png_bytes
+
+    (folder / FIGURE).write_bytes(png_bytes(neb_figure(paths)))
+    return (FIGURE,)
+
+
+def _remark(converged: bool | None, profile: PathProfile) -> str:
+    remarks = ["not converged"] if converged is False else []
+    remarks += ["no barrier"] if profile.monotonic else []
+    return ", ".join(remarks)
+
+
+def _aligned(rows: list[list[str]]) -> str:
+    """Write rows as columns: names to the left, numbers to the right."""
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    numeric = [
+        any(row[k][:1] in "0123456789+-" for row in rows[1:] if row[k]) for k in range(len(widths))
+    ]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        ).rstrip()
+        for row in rows
+    )
