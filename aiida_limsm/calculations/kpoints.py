@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aiida import orm
 from aiida.engine import calcfunction
+
+
+def check_mesh(distance: float, offset: Sequence[float]) -> None:
+    """Check what a k-point mesh is made from.
+
+    Raises
+    ------
+    ValueError
+        For a distance that is not positive or an offset that is neither 0 nor 0.5, the only ones
+        that pw.x knows.
+    """
+    if distance <= 0:
+        raise ValueError(f"k-point distance {distance:g}/Å: give a positive one, such as 0.2")
+    if len(offset) != 3 or any(value not in (0, 0.5) for value in offset):
+        raise ValueError(f"k-point offset {offset}: give three numbers that are 0 or 0.5")
 
 
 @calcfunction
@@ -27,14 +44,10 @@ def kpoints_mesh(
     Raises
     ------
     ValueError
-        For a distance that is not positive or an offset that is neither 0 nor 0.5, the only ones
-        that pw.x knows.
+        From :func:`check_mesh`.
     """
     shift = offset.get_list()
-    if distance.value <= 0:
-        raise ValueError(f"k-point distance {distance.value:g}/Å: give a positive one, such as 0.2")
-    if len(shift) != 3 or any(value not in (0, 0.5) for value in shift):
-        raise ValueError(f"k-point offset {shift}: give three numbers that are 0 or 0.5")
+    check_mesh(distance.value, shift)
     kpoints = orm.KpointsData()
     kpoints.set_cell_from_structure(structure)
     kpoints.set_kpoints_mesh_from_density(distance.value, offset=shift)

@@ -13,8 +13,8 @@ from aiida_limsm.calculations.dft_settings import md5_of
 
 #: Where pseudopotentials come from when the machine has no network.
 OFFLINE_REMEDY = (
-    "without a network `aiida-limsm setup` installs 'limsm/demo' (Li and Si only), which the "
-    "override {'base': {'pseudo_family': 'limsm/demo'}} asks for"
+    "without a network `aiida-limsm setup` installs 'limsm/demo' (Li and Si only), which protocol "
+    "'fast' and the override pseudo_family take"
 )
 #: Below this share of the recommended cutoff nothing is submitted. Measured with limsm/demo on a
 #: rattled Li11Si4 cell: docs/reference-data.md, "Single points".

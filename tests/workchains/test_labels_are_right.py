@@ -1,0 +1,121 @@
+"""Labels against finite differences of the energies that pw.x itself gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from aiida import orm
+from aiida.engine import run_get_node
+from ase import Atoms
+from ase.build import bulk
+
+from aiida_limsm.workchains.label import LabelWorkChain
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("pseudo_family")]
+
+DISPLACEMENT_ANGSTROM = 0.01
+STRAIN = 0.005
+#: Atom and axis: the silicon atom, a lithium atom.
+COMPONENTS = ((0, 2), (3, 2))
+#: One along an axis, one shear.
+STRAINS = ((0, 0), (0, 1))
+
+
+def lithium_silicide() -> Atoms:
+    """Li3Si in its primitive cell of four atoms, rattled: no force and no stress is zero."""
+    atoms = bulk("Si", "fcc", a=6.0)
+    for fraction in (0.25, 0.5, 0.75):
+        atoms.append("Li")
+        atoms.positions[-1] = np.full(3, fraction) @ atoms.cell
+    atoms.rattle(0.1, seed=5)
+    return atoms
+
+
+def displaced(atoms: Atoms, atom: int, axis: int, distance: float) -> Atoms:
+    moved = atoms.copy()
+    moved.positions[atom, axis] += distance
+    return moved
+
+
+def strained(atoms: Atoms, first: int, second: int, strain: float) -> Atoms:
+    deformation = np.eye(3)
+    deformation[first, second] += strain / 2
+    deformation[second, first] += strain / 2
+    moved = atoms.copy()
+    moved.set_cell(atoms.cell @ deformation, scale_atoms=True)
+    return moved
+
+
+@pytest.fixture
+def labels(pw_code: orm.InstalledCode) -> tuple[Atoms, dict[str, Any]]:
+    """The cell and its labels by name; one batch for everything."""
+    atoms = lithium_silicide()
+    cells = {"reference": atoms}
+    for sign, step in (("plus", 1.0), ("minus", -1.0)):
+        for atom, axis in COMPONENTS:
+            cells[f"force_{atom}_{axis}_{sign}"] = displaced(
+                atoms, atom, axis, step * DISPLACEMENT_ANGSTROM
+            )
+        for first, second in STRAINS:
+            cells[f"stress_{first}_{second}_{sign}"] = strained(atoms, first, second, step * STRAIN)
+    kpoints = orm.KpointsData()
+    kpoints.set_kpoints_mesh([1, 1, 1], offset=[0.5, 0.5, 0.5])
+    builder = LabelWorkChain.get_builder_from_protocol(
+        pw_code,
+        {name: orm.StructureData(ase=cell) for name, cell in cells.items()},
+        protocol="fast",
+        overrides={
+            "base": {
+                # one point does: the difference is of energies with the same points
+                "kpoints": kpoints,
+                # pw.x's stress is at a fixed number of plane waves, the difference at a fixed
+                # cutoff: the two agree only where the energy is converged
+                "pw": {
+                    "parameters": {
+                        # Gaussian: this cell has too few bands for pw.x's search of the cold
+                        # Fermi energy
+                        "SYSTEM": {"ecutwfc": 40.0, "ecutrho": 160.0, "smearing": "gaussian"},
+                        "ELECTRONS": {"conv_thr": 1.0e-10},
+                    }
+                },
+            }
+        },
+    )
+    outputs, node = run_get_node(builder)
+    assert outputs["summary"]["failed"] == [], node.exit_message
+    trajectory = outputs["labels"]["Li3Si"]
+    return atoms, {
+        name: {
+            "energy": trajectory.get_array("energies_ev")[index],
+            "forces": trajectory.get_array("forces_ev_per_angstrom")[index],
+            "stress": trajectory.get_array("stress_ev_per_angstrom3")[index],
+        }
+        for index, name in enumerate(trajectory.base.attributes.get("labels"))
+    }
+
+
+def test_forces_and_stress(labels: tuple[Atoms, dict[str, Any]]) -> None:
+    """Force = -dE/dx; stress = dE/dε / V, tension positive, as ASE defines it.
+
+    Measured: forces within 0.1 meV/Å of 0.15 to 0.9 eV/Å; stress within 2.3e-4 eV/Å³ (0.04 GPa)
+    of 0.017 at 40 Ry. What is left in the stress is the basis that changes with the cell: in a
+    cell of the same size it was 1.1e-3 at 30 Ry and 6e-5 at 44 Ry.
+    """
+    atoms, found = labels
+    reference = found["reference"]
+
+    def difference(name: str) -> float:
+        return float(found[f"{name}_plus"]["energy"] - found[f"{name}_minus"]["energy"])
+
+    for atom, axis in COMPONENTS:
+        numerical = -difference(f"force_{atom}_{axis}") / (2 * DISPLACEMENT_ANGSTROM)
+        assert abs(numerical) > 0.1, "too small to tell right from wrong"
+        assert reference["forces"][atom, axis] == pytest.approx(numerical, abs=1e-3)
+    for first, second in STRAINS:
+        numerical = difference(f"stress_{first}_{second}") / (2 * STRAIN * atoms.get_volume())
+        assert abs(numerical) > 0.01, "too small to tell right from wrong"
+        assert reference["stress"][first, second] == pytest.approx(numerical, abs=5e-4)
+    # a cell that is squeezed wants to expand: negative in ASE's sign
+    assert np.trace(found["stress_0_0_minus"]["stress"]) < np.trace(reference["stress"]) < 0
