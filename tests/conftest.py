@@ -123,6 +123,80 @@ def diffusion_estimate(example_diffusion_estimate: dict[str, Any]) -> dict[str, 
     return copy.deepcopy(example_diffusion_estimate)
 
 
+QE_MD = Path(__file__).parent / "data_files" / "qe_md"
+
+
+@pytest.fixture
+def pw_job(aiida_localhost: Any) -> Callable[..., Any]:
+    """Return a function that makes a finished PwCalculation of a recorded run of pw.x.
+
+    The outputs and the exit status are those that aiida-quantumespresso's parser gives, unless
+    another status (of the scheduler, or of a monitor) is asked for.
+    """
+    from aiida import orm
+    from aiida.common import LinkType
+    from aiida.plugins import ParserFactory
+
+    from aiida_limsm.atomistic.crystals import li11si4
+
+    def make(
+        case: str,
+        *,
+        structure: Any = None,
+        parameters: dict[str, Any] | None = None,
+        exit_status: int | None = None,
+        exit_message: str = "",
+    ) -> Any:
+        node = orm.CalcJobNode(
+            computer=aiida_localhost, process_type="aiida.calculations:quantumespresso.pw"
+        )
+        node.set_process_label("PwCalculation")
+        for name, value in {
+            "input_filename": "aiida.in",
+            "output_filename": "aiida.out",
+            "scheduler_stderr": "_scheduler-stderr.txt",
+            "scheduler_stdout": "_scheduler-stdout.txt",
+            "resources": {"num_machines": 1},
+        }.items():
+            node.set_option(name, value)
+        defaults: dict[str, Any] = {
+            "CONTROL": {"calculation": "md", "dt": 50.0, "nstep": 3, "tstress": True},
+            "SYSTEM": {"ecutwfc": 12.0, "ecutrho": 48.0, "smearing": "mv", "degauss": 0.02},
+            "ELECTRONS": {},
+        }
+        kpoints = orm.KpointsData()
+        kpoints.set_kpoints_mesh([2, 2, 2], offset=[0.5, 0.5, 0.5])
+        inputs = {
+            "parameters": orm.Dict(parameters or defaults).store(),
+            "structure": (structure or orm.StructureData(ase=li11si4())).store(),
+            "kpoints": kpoints.store(),
+        }
+        for label, value in inputs.items():
+            node.base.links.add_incoming(value, LinkType.INPUT_CALC, label)
+        node.store()
+        retrieved = orm.FolderData(tree=str(QE_MD / case))
+        retrieved.base.links.add_incoming(node, LinkType.CREATE, "retrieved")
+        retrieved.store()
+        remote = orm.RemoteData(computer=aiida_localhost, remote_path=str(QE_MD / case))
+        remote.base.links.add_incoming(node, LinkType.CREATE, "remote_folder")
+        remote.store()
+        if exit_status is not None:
+            # the scheduler or a monitor: the parser keeps their status
+            node.set_exit_status(exit_status)
+        parser = ParserFactory("quantumespresso.pw")
+        outputs, finished = parser.parse_from_node(node, store_provenance=False)
+        for label, output in outputs.items():
+            output.base.links.add_incoming(node, LinkType.CREATE, label)
+            output.store()
+        node.set_exit_status(finished.exit_status if exit_status is None else exit_status)
+        node.set_exit_message(exit_message or finished.exit_message or "")
+        node.set_process_state("finished")
+        node.seal()
+        return node
+
+    return make
+
+
 @pytest.fixture
 def h5md_file(tmp_path: Path) -> Path:
     """A trajectory of 7 frames of Li3Si, 0.1 ps apart, at 590, 592, … K."""

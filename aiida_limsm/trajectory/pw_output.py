@@ -103,7 +103,9 @@ def read_pw_md(lines: Iterable[str]) -> PwMdOutput:
     frames, atoms = reader.frames, reader.atoms
 
     def stack(name: str, *shape: int) -> FloatArray:
-        return np.array([getattr(frame, name) for frame in frames], float).reshape(-1, *shape)
+        return np.array([getattr(frame, name) for frame in frames], float).reshape(
+            len(frames), *shape
+        )
 
     has_stress = bool(frames) and all(frame.stress is not None for frame in frames)
     return PwMdOutput(

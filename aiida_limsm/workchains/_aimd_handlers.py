@@ -18,7 +18,6 @@ from aiida.engine import (
     process_handler,
 )
 from aiida.plugins import CalculationFactory
-from aiida_quantumespresso.utils.bands import get_highest_occupied_band
 
 from aiida_limsm.calculations.monitors import RUNAWAY, SCF_STUCK
 from aiida_limsm.trajectory.pw_output import Ending
@@ -61,6 +60,8 @@ _MEMORY_WORDS = (
     "allocation would exceed memory limit",
     "std::bad_alloc",
 )
+#: Occupation below which the highest band counts as empty.
+_EMPTY_BAND = 0.005
 #: Jobs in a row without a new frame after which it is hopeless.
 MAX_BARREN = 3
 
@@ -94,6 +95,7 @@ class AimdHandlers(BaseRestartWorkChain):
         message = str(calculation.exit_message) if stopped else ""
         if self.ctx.runaway:
             reason = self.ctx.runaway
+            self._remark(f"{reason}: the last frames are no reference")
         elif message.startswith(RUNAWAY):
             reason = message
         elif self.ctx.ending == Ending.UNREADABLE.value:
@@ -119,20 +121,19 @@ class AimdHandlers(BaseRestartWorkChain):
         system = calculation.inputs.parameters.get_dict().get("SYSTEM", {})
         if system.get("occupations") == "fixed" or "output_band" not in calculation.outputs:
             return None
-        try:
-            get_highest_occupied_band(calculation.outputs.output_band)
-        except ValueError:
-            bands = calculation.outputs.output_parameters.get_dict()["number_of_bands"]
-            more = bands + max(4, bands // 20)
-            self.ctx.changes.setdefault("SYSTEM", {})["nbnd"] = more
-            self._remark(
-                f"the highest of {bands} bands was occupied up to frame {self.ctx.done}; "
-                f"{more} bands from there on"
-            )
-            if self.ctx.done >= self._steps_in_all():
-                return None
-            return self._go_on("velocities", f"continuing with {more} bands instead of {bands}")
-        return None
+        highest = calculation.outputs.output_band.get_array("occupations")[..., -1].max()
+        if highest < _EMPTY_BAND:
+            return None
+        bands = calculation.outputs.output_parameters.get_dict()["number_of_bands"]
+        more = bands + max(4, bands // 20)
+        self.ctx.changes.setdefault("SYSTEM", {})["nbnd"] = more
+        self._remark(
+            f"the highest of {bands} bands was occupied ({highest:.3f}) up to frame "
+            f"{self.ctx.done}; {more} bands from there on"
+        )
+        if self.ctx.done >= self._steps_in_all():
+            return None
+        return self._go_on("velocities", f"continuing with {more} bands instead of {bands}")
 
     @process_handler(priority=700)
     def handle_finished(self, _: orm.CalcJobNode) -> ProcessHandlerReport | None:
@@ -207,10 +208,16 @@ class AimdHandlers(BaseRestartWorkChain):
     def handle_interrupted(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
         """Restart from the last whole frame whatever else cut a job off."""
         reason = self.ctx.message
-        if calculation.exit_status:
+        if not self.ctx.version_seen:
+            last = list(_last_lines(calculation))[-1:]
+            reason = f"pw.x did not start: {last[0].strip() if last else 'it printed nothing'}"
+        elif calculation.exit_status:
             reason = f"{reason} ({str(calculation.exit_message).rstrip('.')})"
-        known_start = self.ctx.version_seen or calculation.exit_status in _SCHEDULER_CODES
-        hopeless = not self.ctx.done and (not known_start or self.ctx.ending == Ending.ERROR.value)
+        # A first job that cannot start, or stops with an error, will do so again.
+        hopeless = not self.ctx.done and (
+            self.ctx.ending == Ending.ERROR.value
+            or not (self.ctx.version_seen or calculation.exit_status in _SCHEDULER_CODES)
+        )
         if hopeless or self.ctx.barren >= MAX_BARREN:
             return self._give_up(self.exit_codes.ERROR_NO_PROGRESS, reason=reason)
         if calculation.exit_status == _CODES.ERROR_SCHEDULER_OUT_OF_WALLTIME.status:
@@ -225,10 +232,12 @@ class AimdHandlers(BaseRestartWorkChain):
 
 def memory_complaint(calculation: orm.CalcJobNode) -> str | None:
     """Return the line in which a job says that it ran out of memory, or None."""
-    for line in _last_lines(calculation):
-        if any(word in line.lower() for word in _MEMORY_WORDS):
-            return line.strip()
-    return None
+    found = [
+        line.strip()
+        for line in _last_lines(calculation)
+        if any(word in line.lower() for word in _MEMORY_WORDS)
+    ]
+    return found[-1] if found else None
 
 
 def _last_lines(calculation: orm.CalcJobNode, count: int = 200) -> Iterator[str]:

@@ -173,7 +173,7 @@ class AimdWorkChain(LimsmProtocolMixin, AimdHandlers):
                 self.inputs.kpoints_offset,
             )
 
-    def prepare_process(self) -> None:
+    def prepare_process(self) -> ExitCode | None:
         """Ask the next job for what is missing, from where the last one got to."""
         inputs = AttributeDict(self.exposed_inputs(PwCalculation, "pw"))
         self._check_folder()
@@ -195,7 +195,12 @@ class AimdWorkChain(LimsmProtocolMixin, AimdHandlers):
             ions["ion_velocities"] = "from_input"
             if self.ctx.resume == "velocities":
                 steps += 1  # the last whole frame is computed once more
-            inputs.structure, inputs.settings = self._start_from()
+            try:
+                inputs.structure, inputs.settings = self._start_from()
+            except ValueError as error:
+                failure = self.exit_codes.ERROR_SEGMENTS_DO_NOT_JOIN.format(reason=error)
+                self.ctx.failure = (failure.status, failure.message)
+                return self.results()
         walltime = inputs.metadata.options.get("max_wallclock_seconds")
         if walltime:
             control["max_seconds"] = self.ctx.time_share * walltime
@@ -210,6 +215,7 @@ class AimdWorkChain(LimsmProtocolMixin, AimdHandlers):
             f"{steps} steps ({'equilibration' if equilibrating else 'production'}), "
             f"{self.ctx.done} of {self._steps_in_all()} frames done"
         )
+        return None
 
     def _check_folder(self) -> None:
         """Take the velocities where the folder of the last job cannot be continued."""
@@ -292,7 +298,7 @@ class AimdWorkChain(LimsmProtocolMixin, AimdHandlers):
             self.ctx.version_seen = segment.version is not None
             hottest = float(segment.temperatures_k.max(initial=0.0))
             if hottest > (limit := max_temperature_k(self.inputs)):
-                self.ctx.runaway = f"{hottest:.0f} K reached, the limit is {limit:.0f} K"
+                self.ctx.runaway = f"{hottest:.4g} K reached, the limit is {limit:.4g} K"
             if len(segment):
                 self.ctx.last_with_frames = calculation
         if self.ctx.new_frames:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 import time
@@ -15,6 +16,7 @@ import pytest
 from aiida import orm
 from aiida.engine import run_get_node
 
+from aiida_limsm.workchains._protocol import recursive_merge
 from aiida_limsm.workchains.aimd import AimdWorkChain
 
 from .conftest import make_code
@@ -22,13 +24,17 @@ from .conftest import make_code
 pytestmark = pytest.mark.usefixtures("pseudo_family")
 
 
+STEPS = 14
+PK_OF_UNCUT: list[int] = []
+
+
 def builder(code: orm.Code, crystal: orm.StructureData, steps: int, **kwargs: Any) -> Any:
     """An NVE run: it must come out the same whatever cuts it."""
     overrides: dict[str, Any] = {
         "monitor": {"enabled": False},
         "pw": {"parameters": {"ELECTRONS": {"conv_thr": 1e-8}}},
-        **kwargs.pop("overrides", {}),
     }
+    overrides = recursive_merge(overrides, kwargs.pop("overrides", {}))
     return AimdWorkChain.get_builder_from_protocol(
         code,
         crystal,
@@ -71,44 +77,51 @@ def kill_when(folder: Path, ready: Callable[[str], bool], sent: list[int]) -> th
 
 
 @pytest.fixture
-def uncut(pw_code: orm.Code, crystal: orm.StructureData) -> orm.TrajectoryData:
-    outputs, node = run_get_node(builder(pw_code, crystal, 14))
-    assert node.is_finished_ok, node.exit_message
-    assert len(jobs(node)) == 1
-    return outputs["trajectory"]
+def uncut(pw_code: orm.Code, crystal: orm.StructureData) -> orm.WorkChainNode:
+    """The run that the others are compared with, made once."""
+    if not PK_OF_UNCUT:
+        _, node = run_get_node(builder(pw_code, crystal, STEPS))
+        assert node.is_finished_ok, node.exit_message
+        assert len(jobs(node)) == 1
+        PK_OF_UNCUT.append(node.pk)
+    return orm.load_node(PK_OF_UNCUT[0])
 
 
-def check_equal(trajectory: orm.TrajectoryData, uncut: orm.TrajectoryData) -> None:
+def seconds_to_frame(node: orm.WorkChainNode, frame: int) -> float:
+    """pw.x's own clock at the end of the SCF of a frame."""
+    text = jobs(node)[0].outputs.retrieved.base.repository.get_object_content("aiida.out")
+    before = text.split("Ekin + Etot")[frame]
+    return float(re.findall(r"cpu time spent up to now is\s+(\S+) secs", before)[-1])
+
+
+def check_equal(trajectory: orm.TrajectoryData, node: orm.WorkChainNode) -> None:
     """The same motion, as far as an SCF converged to 1e-8 Ry can tell."""
-    assert trajectory.get_array("positions").shape == uncut.get_array("positions").shape
-    np.testing.assert_allclose(trajectory.get_times(), uncut.get_times(), rtol=1e-12)
-    np.testing.assert_allclose(
-        trajectory.get_array("positions"), uncut.get_array("positions"), atol=1e-4
-    )
-    np.testing.assert_allclose(
-        trajectory.get_array("velocities"), uncut.get_array("velocities"), atol=0.05
-    )
-    for name in ("energies_ev", "conserved_energy_ev"):
-        np.testing.assert_allclose(trajectory.get_array(name), uncut.get_array(name), atol=2e-3)
-    np.testing.assert_allclose(
-        trajectory.get_array("forces_ev_per_angstrom"),
-        uncut.get_array("forces_ev_per_angstrom"),
-        atol=5e-3,
-    )
+    uncut = node.outputs.trajectory
+    for name, tolerance in {
+        "positions": 1e-4,
+        "velocities": 0.05,
+        "energies_ev": 2e-3,
+        "conserved_energy_ev": 2e-3,
+        "forces_ev_per_angstrom": 5e-3,
+        "times": 1e-12,
+    }.items():
+        np.testing.assert_allclose(
+            trajectory.get_array(name), uncut.get_array(name), atol=tolerance, err_msg=name
+        )
+    assert (np.diff(trajectory.get_times()) > 0).all()
+    # continuous: no step of the conserved energy is like a lost velocity, which costs 1 eV
+    assert np.abs(np.diff(trajectory.get_array("conserved_energy_ev"))).max() < 5e-3
 
 
 @pytest.mark.slow
-def test_cut_and_killed_runs_are_the_uncut_run(
-    pw_code: orm.Code, crystal: orm.StructureData, uncut: orm.TrajectoryData
+def test_a_run_cut_by_the_clock_is_the_uncut_run(
+    pw_code: orm.Code, crystal: orm.StructureData, uncut: orm.WorkChainNode
 ) -> None:
-    """Cut three times and more by max_seconds, and killed in the middle: every frame, once."""
-    # pw.x needs about 2 s to start and 0.4 s a step here, so that each job gets a few steps
-    seconds = {"pw": {"parameters": {"CONTROL": {"max_seconds": 4.0}}}}
-    cut = builder(pw_code, crystal, 14, overrides=seconds)
-    parameters = cut.pw.parameters.get_dict()
-    parameters["ELECTRONS"]["conv_thr"] = 1e-8
-    cut.pw.parameters = orm.Dict(parameters)
-    outputs, node = run_get_node(cut)
+    """Jobs that stop themselves after three frames or so: every frame, once."""
+    seconds = {"CONTROL": {"max_seconds": seconds_to_frame(uncut, 3)}}
+    outputs, node = run_get_node(
+        builder(pw_code, crystal, STEPS, overrides={"pw": {"parameters": seconds}})
+    )
     assert node.is_finished_ok, node.exit_message
     segments = [s for s in outputs["summary"].get_dict()["segments"] if s["frames"]]
     assert len(segments) >= 3
@@ -119,18 +132,17 @@ def test_cut_and_killed_runs_are_the_uncut_run(
 
 @pytest.mark.slow
 def test_a_killed_run_ends_with_every_frame(
-    pw_code: orm.Code, crystal: orm.StructureData, uncut: orm.TrajectoryData, computer: orm.Computer
+    pw_code: orm.Code, crystal: orm.StructureData, uncut: orm.WorkChainNode, computer: orm.Computer
 ) -> None:
     sent: list[int] = []
     thread = kill_when(
         Path(computer.get_workdir()), lambda text: text.count("Ekin + Etot") >= 5, sent
     )
-    # another number of steps per job, so that no job of the uncut run is asked for again
-    killed = builder(pw_code, crystal, 14, overrides={"steps_per_segment": 13})
-    parameters = killed.pw.parameters.get_dict()
-    parameters["ELECTRONS"]["conv_thr"] = 1e-8
-    killed.pw.parameters = orm.Dict(parameters)
-    outputs, node = run_get_node(killed)
+    # equilibration is a part of the run: the same frames, in two outputs
+    outputs, node = run_get_node(
+        builder(pw_code, crystal, STEPS - 12, equilibration_steps=12, thermostat=None,
+                overrides={"pw": {"parameters": {"IONS": {"ion_temperature": "not_controlled"}}}})
+    )  # fmt: skip
     thread.join()
     assert sent, "nothing was killed"
     assert node.is_finished_ok, node.exit_message
@@ -140,5 +152,94 @@ def test_a_killed_run_ends_with_every_frame(
     assert first["frames"] >= 5
     assert second["start"] == "velocities"
     assert abs(second["repeated_energy_difference_ev"]) < 1e-4
-    assert sum(s["frames"] for s in summary["segments"]) == 14
-    check_equal(outputs["trajectory"], uncut)
+    assert (summary["equilibration_frames"], summary["frames"]) == (12, STEPS - 12)
+    both = [outputs[name] for name in ("equilibration", "trajectory")]
+    whole = orm.TrajectoryData()
+    joined = {
+        name: np.concatenate([part.get_array(name) for part in both])
+        for name in both[0].get_arraynames()
+    }
+    whole.set_trajectory(
+        symbols=both[0].symbols,
+        **{key: joined.pop(key) for key in ("positions", "cells", "times", "velocities")},
+    )
+    for name in ("energies_ev", "conserved_energy_ev", "forces_ev_per_angstrom"):
+        whole.set_array(name, joined[name])
+    check_equal(whole, uncut)
+
+
+def test_a_broken_code_is_named(computer: orm.Computer, crystal: orm.StructureData) -> None:
+    """A program that fails at once: one clear message, no endless restarts."""
+    code = make_code(computer, "/bin/false", "quantumespresso.pw")
+    _, node = run_get_node(builder(code, crystal, 3))
+    assert node.exit_status == 300
+    assert node.exit_message.startswith("No frame: ")
+    assert "the output ends before the run did" in node.exit_message
+    assert len(jobs(node)) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"steps": 0}, "steps: 0 asked; ask for at least one MD step"),
+        ({"steps": -3}, "steps: -3 asked"),
+        ({"temperature": -10.0}, "-10 K is not between 0 and 5000 K"),
+        ({"mobile_species": "Na"}, "there is no Na in Li11Si4"),
+        ({"equilibration_steps": -1}, "equilibration_steps: give 0 or more"),
+        ({"max_temperature": 600.0}, "600 K is not above the 700 K asked for"),
+        ({"monitor": {"interval_s": 0}}, "monitor: interval_s: "),
+        ({"kpoints_distance": None}, "give either kpoints or kpoints_distance"),
+    ],
+)
+def test_bad_input_is_refused(
+    pw_code: orm.Code, crystal: orm.StructureData, change: dict[str, Any], line: str
+) -> None:
+    assert line in refusal(builder(pw_code, crystal, 3), change)
+
+
+@pytest.mark.parametrize(
+    ("namelist", "value", "line"),
+    [
+        ("CONTROL", {"calculation": "scf"}, "must be 'md'"),
+        ("CONTROL", {"dt": 250.0}, "far too long"),
+        ("ELECTRONS", {"scf_must_converge": False}, "is no label"),
+        ("SYSTEM", {"nosym": False}, "nosym must be true"),
+        ("SYSTEM", {"ecutwfc": 5.0}, "below"),
+    ],
+)
+def test_bad_parameters_are_refused(
+    pw_code: orm.Code,
+    crystal: orm.StructureData,
+    namelist: str,
+    value: dict[str, Any],
+    line: str,
+) -> None:
+    wrong = builder(pw_code, crystal, 3)
+    wrong.pw.parameters = orm.Dict(
+        recursive_merge(wrong.pw.parameters.get_dict(), {namelist: value})
+    )
+    assert line in refusal(wrong, {})
+
+
+def test_a_code_that_is_not_pw_and_a_missing_pseudopotential(
+    pw_code: orm.Code, limsm_code: orm.Code, crystal: orm.StructureData
+) -> None:
+    wrong = builder(pw_code, crystal, 3)
+    wrong.pw.code = limsm_code
+    assert "not for pw.x" in refusal(wrong, {})
+    wrong = builder(pw_code, crystal, 3)
+    wrong.pw.pseudos.pop("Si")
+    assert "pseudos: none for kind 'Si'" in refusal(wrong, {})
+
+
+def refusal(wrong: Any, change: dict[str, Any]) -> str:
+    """Return the one line with which inputs are refused before anything is submitted."""
+    inputs = {**wrong._inputs(prune=True)}
+    for name, value in change.items():
+        inputs.pop(name, None)
+        if value is not None:
+            inputs[name] = orm.to_aiida_type(value)
+    error = AimdWorkChain.spec().inputs.validate(inputs)
+    assert error is not None
+    assert "\n" not in error.message
+    return str(error.message)
