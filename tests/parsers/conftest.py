@@ -19,10 +19,12 @@ ENTRY_POINTS = {
     "train": "limsm.train",
     "evaluate": "limsm.evaluate",
     "analyse": "limsm.markov",
+    "compare": "limsm.compare",
 }
 #: What goes to the repository; the rest is only there while the parser runs.
 PERMANENT = {
     "results.json", "limsm.log", "stdout.txt", "stderr.txt", "mace_run_train.log", "parity.h5",
+    "comparison.h5",
 }  # fmt: skip
 
 

@@ -33,6 +33,7 @@ MODEL = Path(resources.__file__).parent / "demo_foundation" / "demo_foundation.m
 RETRIEVED = (
     "input.json", "results.json", "limsm.log", "stdout.txt", "stderr.txt",
     "trajectory.h5", "potential.model", "mace_run_train.log", "parity.h5", "model.h5",
+    "comparison.h5",
 )  # fmt: skip
 
 MD = {
@@ -45,6 +46,10 @@ TRAIN = {
     "e0s_ev": {"Li": -12.0, "Si": -132.5},
 }  # fmt: skip
 EVALUATE = {"dataset_files": {"valid": "valid.xyz", "test": "test.xyz"}, "e0s_ev": TRAIN["e0s_ev"]}
+COMPARE = {
+    "trajectory_files": ["aimd.xyz", "md.h5"], "labels": ["aimd", "mlff"],
+    "frame_intervals_fs": [2.4188843, None], "bin_width_angstrom": 0.1,
+}  # fmt: skip
 ANALYSE = {"trajectory_files": ["md.h5"], "lag_ps": 0.2, "bootstrap_samples": 20}
 LONG_MD = {
     "temperature_k": 900.0, "steps": 1500, "frame_interval_steps": 10, "seed": 5,
@@ -77,6 +82,12 @@ def prepare_analyse(folder: Path, supercell: tuple[int, int, int], md: dict[str,
     (folder / "trajectory.h5").rename(folder / "md.h5")
 
 
+def prepare_compare(folder: Path) -> None:
+    """Lay the trajectory of the example beside real AIMD frames."""
+    shutil.copyfile(HERE.parents[1] / "examples/li3si/md.h5", folder / "md.h5")
+    ase.io.write(folder / "aimd.xyz", FRAMES)
+
+
 def prepare_hopping(folder: Path) -> None:
     prepare_analyse(folder, (2, 2, 1), LONG_MD)
 
@@ -100,6 +111,8 @@ CASES: dict[str, Case] = {
     "train/invalid_input": (prepare_train, {**TRAIN, "batch_size": 16}),
     "evaluate/finished": (prepare_evaluate, EVALUATE),
     "evaluate/invalid_input": (prepare_evaluate, {**EVALUATE, "head": "dft"}),
+    "compare/finished": (prepare_compare, COMPARE),
+    "compare/trajectory_unusable": (prepare_compare, {**COMPARE, "vdos": "required"}),
     "analyse/finished": (prepare_hopping, {**ANALYSE, "skip_ps": 0.5}),
     "analyse/unresolved": (prepare_resting, {**ANALYSE, "lag_ps": 0.04}),
     "analyse/trajectory_unusable": (prepare_resting, {**ANALYSE, "skip_ps": 5.0}),
