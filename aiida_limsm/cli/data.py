@@ -73,7 +73,17 @@ def _export_file(datum: Any, output: Path, force: bool) -> None:
 def _show(datum: Data) -> None:
     label = f" '{datum.label}'" if datum.label else ""
     echo.echo(f"{type(datum).__name__} PK {datum.pk}{label} ({datum.uuid})")
-    echo.echo(datum.summary())
+    echo.echo(_text(datum))
+
+
+def _text(datum: Any) -> str:
+    from aiida_limsm.data.dataset import ReferenceDatasetData
+
+    if isinstance(datum, ReferenceDatasetData):
+        from ._data_dataset import describe
+
+        return describe(datum)
+    return str(datum.summary())
 
 
 @click.group("limsm")
@@ -135,17 +145,53 @@ def dataset() -> None:
 @_datum("dataset")
 @_output
 @_force
+@click.option(
+    "--split", type=click.Choice(["train", "valid", "test"]), help="Only this, as a file."
+)
 @decorators.with_dbenv()
-def dataset_export(datum: Any, output: Path, force: bool) -> None:
-    """Write train.xyz, valid.xyz and test.xyz into the folder OUTPUT."""
-    paths = {split: output / f"{split}.xyz" for split in datum.splits}
-    for path in paths.values():
-        _refuse_existing(path, force)
-    output.mkdir(parents=True, exist_ok=True)
-    for split, path in paths.items():
-        with datum.open_split(split) as source, path.open("w", encoding="utf-8") as target:
-            shutil.copyfileobj(source, target)
+def dataset_export(datum: Any, output: Path, force: bool, split: str | None) -> None:
+    """Write train.xyz, valid.xyz, test.xyz and statistics.txt into the folder OUTPUT.
+
+    The frames are extended XYZ as MACE and ASE read it. With --split OUTPUT is the file itself.
+    """
+    from ._data_dataset import export, export_paths
+
+    try:
+        paths = export_paths(datum, output, split)
+        for path in paths.values():
+            _refuse_existing(path, force)
+        export(datum, paths)
+    except ValueError as error:
+        echo.echo_critical(str(error))
+    except OSError as error:
+        echo.echo_critical(f"{error.filename or output}: {error.strerror or error}")
     echo.echo_success(f"wrote {', '.join(str(path) for path in paths.values())}")
+
+
+@dataset.command("plot")
+@_datum("dataset")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("dataset.png"),
+    show_default=True,
+    help="The picture, PNG.",
+)
+@_force
+@decorators.with_dbenv()
+def dataset_plot(datum: Any, output: Path, force: bool) -> None:
+    """Draw energy per atom and largest force of every frame, by split and source."""
+    from ._data_dataset import plot
+
+    if output.suffix.lower() != ".png":
+        echo.echo_critical(f"'{output.name}': the name must end in .png")
+    _refuse_existing(output, force)
+    try:
+        plot(datum, output)
+    except OSError as error:
+        echo.echo_critical(f"{error.filename or output}: {error.strerror or error}")
+    echo.echo_success(f"wrote {output}")
 
 
 @limsm.group("potential")

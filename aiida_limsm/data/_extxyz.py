@@ -7,10 +7,9 @@ that equal frames are equal bytes. MACE and ASE read it as any extxyz.
 
 from __future__ import annotations
 
-import io
 import re
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
@@ -138,15 +137,15 @@ def read_frame_ids(lines: Iterable[str]) -> list[tuple[int, int]]:
     return [(int(match[1]), int(match[2])) for match in matches if match]
 
 
-def read_frames(text: str) -> list[Atoms]:
-    """Read all frames of an extxyz text, as ASE (and so MACE) understands it."""
-    if not text.strip():
-        return []
-    from ase.io import read
+def iterate_frames(handle: TextIO) -> Iterator[Atoms]:
+    """Read frames of an extxyz text one by one, as ASE (and so MACE) understands it."""
+    from ase.io import iread
 
-    frames = read(io.StringIO(text), index=":", format="extxyz")
-    for atoms in frames:
+    if not handle.read(1):
+        return
+    handle.seek(0)
+    for atoms in iread(handle, index=":", format="extxyz"):
         for key in (SOURCE_KEY, FRAME_KEY):
             atoms.info[key] = int(atoms.info[key])
         atoms.info[ENERGY_KEY] = float(atoms.info[ENERGY_KEY])
-    return list(frames)
+        yield atoms

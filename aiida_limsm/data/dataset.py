@@ -6,8 +6,8 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import numpy as np
 from aiida.common.exceptions import ValidationError
@@ -16,14 +16,14 @@ from aiida.orm import Data
 from aiida_limsm.report.format import format_table
 
 from ._content import check_only_files, check_stored_sha256
+from ._dataset_statistics import SplitStatistics, composition, split_statistics
+from ._dataset_text import statistics_text, summary_lines
 from ._extxyz import (
     FrameError,
-    energy_of,
-    forces_of,
     frame_id,
     frame_to_text,
+    iterate_frames,
     read_frame_ids,
-    read_frames,
     stress_of,
 )
 
@@ -39,22 +39,6 @@ UNITS = {
 }
 
 
-@dataclass(frozen=True)
-class SplitStatistics:
-    """Size and spread of the labels of one split; None where the split has no frames.
-
-    Energies are per atom after the isolated-atom energies are taken off: what a model has to
-    learn. ``max_force`` is the longest force vector, ``rms_force`` is over components.
-    """
-
-    frames: int
-    atoms: int
-    rms_force_ev_per_angstrom: float | None = None
-    max_force_ev_per_angstrom: float | None = None
-    mean_energy_ev_per_atom: float | None = None
-    std_energy_ev_per_atom: float | None = None
-
-
 class ReferenceDatasetData(Data):
     """Labelled frames in ``train.xyz``, ``valid.xyz`` and ``test.xyz``, as MACE reads them.
 
@@ -66,13 +50,22 @@ class ReferenceDatasetData(Data):
         tension positive), and where it comes from: ``info['source_index']`` and
         ``info['frame_index']``. Of other ``info`` keys only ``config_type`` and ``head`` are kept.
     e0s_ev : mapping of str to float
-        Isolated-atom energies of the same DFT settings, for every element.
+        Energy zero of every element, in eV: isolated atoms of the same DFT settings, or a fit.
     dft_settings : mapping
         Functional, cutoffs, k-points and pseudopotentials behind the labels; plain JSON.
     sources : sequence of str, optional
         Name of each source, so that ``sources[source_index]`` is the link label with which the
         trajectory went into the calculation that made the dataset (``aiida-limsm trace`` reads
         it). No UUIDs: equal content is an equal node.
+    e0s_are : str
+        Where the energy zeros come from: ``isolated`` atoms, ``fitted`` to the frames, or ``given``
+        by hand.
+    selection : mapping, optional
+        How the frames were chosen: settings, stride, gap and correlation of each source, what was
+        removed; plain JSON, as ``build_dataset`` writes it.
+    outliers : sequence of mapping
+        Frames with unusual forces: ``source``, ``frame``, ``split``,
+        ``max_force_ev_per_angstrom``, and whether they were ``kept``.
     allow_empty : sequence of str
         Splits that may be empty: ``valid`` and/or ``test``.
 
@@ -89,6 +82,9 @@ class ReferenceDatasetData(Data):
         dft_settings: Mapping[str, Any],
         *,
         sources: Sequence[str] = (),
+        e0s_are: Literal["isolated", "fitted", "given"] = "given",
+        selection: Mapping[str, Any] | None = None,
+        outliers: Sequence[Mapping[str, Any]] = (),
         allow_empty: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
@@ -116,7 +112,7 @@ class ReferenceDatasetData(Data):
                 seen[origin] = split
                 source = per_source.setdefault(str(origin[0]), dict.fromkeys(SPLITS, 0))
                 source[split] += 1
-                formulas[str(atoms.symbols.formula.convert("hill"))] += 1
+                formulas[composition(atoms)] += 1
                 elements.update(atoms.symbols)
                 has_stress &= stress_of(atoms) is not None
             content = "".join(texts).encode("utf-8")
@@ -136,6 +132,9 @@ class ReferenceDatasetData(Data):
                 "formulas": dict(sorted(formulas.items())),
                 "has_stress": has_stress,
                 "e0s_ev": {symbol: float(energy) for symbol, energy in sorted(e0s_ev.items())},
+                "e0s_are": e0s_are,
+                "selection": dict(selection or {}),
+                "outliers": [dict(outlier) for outlier in outliers],
                 "dft_settings": dict(dft_settings),
                 "sources": list(sources),
                 "frames_per_source": per_source,
@@ -174,8 +173,23 @@ class ReferenceDatasetData(Data):
 
     @property
     def e0s_ev(self) -> dict[str, float]:
-        """Isolated-atom energies in eV."""
+        """Energy zero of each element, in eV."""
         return dict(self.base.attributes.get("e0s_ev"))
+
+    @property
+    def e0s_are(self) -> str:
+        """Where the energy zeros come from: ``isolated``, ``fitted`` or ``given``."""
+        return str(self.base.attributes.get("e0s_are", "given"))
+
+    @property
+    def selection(self) -> dict[str, Any]:
+        """How the frames were chosen: settings, stride and gap of each source, what was removed."""
+        return dict(self.base.attributes.get("selection", {}))
+
+    @property
+    def outliers(self) -> list[dict[str, Any]]:
+        """Frames with unusual forces."""
+        return list(self.base.attributes.get("outliers", []))
 
     @property
     def dft_settings(self) -> dict[str, Any]:
@@ -204,42 +218,47 @@ class ReferenceDatasetData(Data):
         with self.open_split(split) as handle:
             return read_frame_ids(handle)
 
-    def get_frames(self, split: str) -> list[Atoms]:
-        """Return all frames of one split, labels in ``info`` and ``arrays`` as in the file."""
-        return read_frames(self.base.repository.get_object_content(_filename(split), mode="r"))
+    def iterate(self, split: str) -> Iterator[Atoms]:
+        """Return the frames of one split one by one, so that not all are in memory."""
+        with self.open_split(split) as handle:
+            yield from iterate_frames(handle)
+
+    def read(self, split: str | None = None) -> list[Atoms]:
+        """Return the frames of one split, or of all where none is named.
+
+        Labels are in ``info`` and ``arrays`` as in the files: ``REF_energy`` (eV), ``REF_forces``
+        (eV/Å), ``REF_stress`` (eV/Å³, nine numbers, tension positive).
+
+        Raises
+        ------
+        ValueError
+            For a split that there is not.
+        """
+        return [atoms for name in ([split] if split else SPLITS) for atoms in self.iterate(name)]
 
     def to_ase(self, split: str, index: int) -> Atoms:
-        """Return one frame of a split."""
-        frames = self.get_frames(split)
-        try:
-            return frames[index]
-        except IndexError:
-            raise IndexError(f"'{split}' has {len(frames)} frames, no frame {index}") from None
+        """Return one frame of a split.
+
+        Raises
+        ------
+        IndexError
+            If there are fewer frames.
+        """
+        count = self.counts.get(split, 0)
+        number = index + count if index < 0 else index
+        found = list(islice(self.iterate(split), number, number + 1)) if number >= 0 else []
+        if not found:
+            raise IndexError(f"'{split}' has {count} frames, no frame {index}")
+        return found[0]
 
     def statistics(self) -> dict[str, SplitStatistics]:
-        """Return size and spread of the labels, per split."""
-        return {split: self._split_statistics(split) for split in SPLITS}
-
-    def _split_statistics(self, split: str) -> SplitStatistics:
-        frames = self.get_frames(split)
-        if not frames:
-            return SplitStatistics(frames=0, atoms=0)
+        """Return size and spread of the labels, per split, element and composition."""
         e0s = self.e0s_ev
-        forces = np.concatenate([forces_of(atoms) for atoms in frames])
-        energies = np.array(
-            [
-                (energy_of(atoms) - sum(e0s[symbol] for symbol in atoms.symbols)) / len(atoms)
-                for atoms in frames
-            ]
-        )
-        return SplitStatistics(
-            frames=len(frames),
-            atoms=len(forces),
-            rms_force_ev_per_angstrom=float(np.sqrt(np.mean(forces**2))),
-            max_force_ev_per_angstrom=float(np.linalg.norm(forces, axis=1).max()),
-            mean_energy_ev_per_atom=float(energies.mean()),
-            std_energy_ev_per_atom=float(energies.std()),
-        )
+        return {split: split_statistics(self.iterate(split), e0s) for split in SPLITS}
+
+    def statistics_text(self) -> str:
+        """Return :meth:`statistics` as a table for people."""
+        return statistics_text(self.statistics())
 
     def headline(self) -> str:
         """Return one line for a listing."""
@@ -248,15 +267,7 @@ class ReferenceDatasetData(Data):
 
     def summary(self) -> str:
         """Return a few lines that say what the dataset holds, from the attributes alone."""
-        counts = self.counts
-        rows = [
-            ("frames", ", ".join(f"{split} {counts[split]}" for split in SPLITS)),
-            ("formulas", ", ".join(f"{name} ({count})" for name, count in self.formulas.items())),
-            ("labels", "energy, forces" + (", stress" if self.has_stress else "")),
-            ("E0s", ", ".join(f"{name} {energy:.4f} eV" for name, energy in self.e0s_ev.items())),
-        ]
-        rows += [(str(name), str(value)) for name, value in sorted(self.dft_settings.items())]
-        return "Reference dataset\n" + format_table(rows)
+        return "Reference dataset\n" + format_table(summary_lines(self.base.attributes.all))
 
     def _validate(self) -> bool:
         super()._validate()
@@ -274,7 +285,7 @@ class ReferenceDatasetData(Data):
         e0s = self.e0s_ev
         if missing := [symbol for symbol in self.elements if symbol not in e0s]:
             raise ValidationError(
-                f"e0s_ev: no isolated-atom energy for {', '.join(missing)}; "
+                f"e0s_ev: no energy for {', '.join(missing)}; "
                 f"the frames hold {', '.join(self.elements)}"
             )
         if wrong := [symbol for symbol, energy in e0s.items() if not np.isfinite(energy)]:

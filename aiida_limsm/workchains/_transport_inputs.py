@@ -68,7 +68,14 @@ def check_transport(
 
 def validate_transport(inputs: Any, _: Any) -> str | None:
     """Port validator: :func:`check_transport` on the nodes."""
-    needed = ("structure", "foundation", "temperatures", "supercell", "aimd_temperatures")
+    needed = (
+        "structure",
+        "foundation",
+        "temperatures",
+        "supercell",
+        "aimd_temperatures",
+        "dataset_parameters",
+    )
     if any(name not in inputs for name in needed):
         return None
     mobile = _species(inputs, "md", "md", "mobile_species")
@@ -85,6 +92,11 @@ def validate_transport(inputs: Any, _: Any) -> str | None:
         analysed = _species(inputs, "markov", "analyse", "species")
         if analysed != mobile:
             raise ValueError(f"markov: analyses {analysed}, the MD has {mobile} as mobile species")
+        if inputs["dataset_parameters"].get_dict().get("e0s") == "fitted":
+            raise ValueError(
+                "dataset_parameters: e0s='fitted' needs several compositions, the ab initio MD has "
+                "one: leave it at 'isolated'"
+            )
         _check_energy_zero(inputs)
     except ValueError as error:
         return str(error)
@@ -99,7 +111,7 @@ def _species(inputs: Any, workchain: str, job: str, name: str) -> str:
 
 def _check_energy_zero(inputs: Any) -> None:
     """Refuse isolated atoms computed otherwise than the labels."""
-    labels = inputs.get("aimd", {}).get("base", {}).get("pw", {})
+    labels = inputs.get("aimd", {}).get("pw", {})
     atoms = inputs.get("isolated_atoms", {})
     atom_parameters = atoms.get("base", {}).get("pw", {}).get("parameters")
     if "parameters" not in labels or atom_parameters is None:
@@ -195,9 +207,9 @@ def fill_builder(
         pw_code, structure, **common("isolated_atoms")
     )
     # An energy zero is one only with the very cutoffs and pseudopotentials of the labels.
-    atoms.pseudos = dict(aimd.base.pw.pseudos)
+    atoms.pseudos = dict(aimd.pw.pseudos)
     parameters = atoms.base.pw.parameters.get_dict()
-    system = aimd.base.pw.parameters.get_dict()["SYSTEM"]
+    system = aimd.pw.parameters.get_dict()["SYSTEM"]
     parameters["SYSTEM"].update({key: system[key] for key in _CUTOFFS})
     atoms.base.pw.parameters = orm.Dict(parameters)
     builder.isolated_atoms = _plain(atoms)

@@ -8,7 +8,7 @@ from aiida import orm
 from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ToContext, WorkChain
 
-from aiida_limsm.calculations.dataset import build_dataset, validate_split
+from aiida_limsm.calculations.dataset import build_dataset, validate_dataset
 from aiida_limsm.calculations.structures import make_supercell
 from aiida_limsm.calculations.transport import summarise_transport
 from aiida_limsm.data.dataset import ReferenceDatasetData
@@ -53,7 +53,7 @@ class LithiumTransportWorkChain(LimsmProtocolMixin, WorkChain):
         spec.input("temperatures", valid_type=orm.List, help="Of the MLFF MD, in K.")
         spec.input("supercell", valid_type=orm.List, help="Repetitions of `structure` for MLFF MD.")
         spec.input("replicas", valid_type=orm.Int, default=lambda: orm.Int(1))
-        spec.input("dataset_parameters", valid_type=orm.Dict, validator=validate_split)
+        spec.input("dataset_parameters", valid_type=orm.Dict, validator=validate_dataset)
         spec.expose_inputs(AimdWorkChain, namespace="aimd", exclude=("structure", "temperature"))
         spec.expose_inputs(IsolatedAtomsWorkChain, namespace="isolated_atoms")
         spec.expose_inputs(

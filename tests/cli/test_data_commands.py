@@ -103,14 +103,54 @@ def test_wrong_type_is_refused(run: Any, potential: Any) -> None:
     assert "no Data found with ID<123456>" in result.output
 
 
+def test_dataset_show(run: Any, dataset: Any) -> None:
+    text = run("dataset", "show", dataset.pk).output
+    assert dataset.statistics_text() in text
+    assert text.rstrip().endswith("for MACE: --E0s='{3: -190.5, 14: -110.25}'")
+
+
 def test_dataset_export(run: Any, dataset: Any, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     run("dataset", "export", dataset.pk, folder)
     for split in ("train", "valid", "test"):
         with dataset.open_split(split) as handle:
             assert (folder / f"{split}.xyz").read_text() == handle.read()
+    assert dataset.statistics_text() in (folder / "statistics.txt").read_text()
+    (folder / "train.xyz").unlink()
+    (folder / "valid.xyz").unlink()
     assert "add --force" in run("dataset", "export", dataset.pk, folder, code=1).output
+    assert not (folder / "train.xyz").exists()
     run("dataset", "export", dataset.pk, folder, "--force")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "statistics.txt", "test.xyz", "train.xyz", "valid.xyz",
+    ]  # fmt: skip
+
+
+def test_dataset_export_of_one_split(run: Any, make_splits: Any, tmp_path: Path) -> None:
+    splits = {**make_splits(), "test": []}
+    node = ReferenceDatasetData(splits, E0S_EV, {}, allow_empty=["test"]).store()
+    path = tmp_path / "some.xyz"
+    run("dataset", "export", node.pk, path, "--split", "valid")
+    with node.open_split("valid") as handle:
+        assert path.read_text() == handle.read()
+    assert (
+        "add --force" in run("dataset", "export", node.pk, path, "--split", "train", code=1).output
+    )
+    result = run("dataset", "export", node.pk, tmp_path / "x.xyz", "--split", "test", code=1)
+    assert "'test' has no frames; there are train, valid" in result.output
+    (tmp_path / "file").write_text("")
+    result = run("dataset", "export", node.pk, tmp_path / "file" / "folder", code=1)
+    assert f"{tmp_path / 'file' / 'folder'}: Not a directory" in result.output
+
+
+def test_dataset_plot(run: Any, dataset: Any, tmp_path: Path) -> None:
+    path = tmp_path / "dataset.png"
+    run("dataset", "plot", dataset.pk, "-o", path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert "add --force" in run("dataset", "plot", dataset.pk, "-o", path, code=1).output
+    run("dataset", "plot", dataset.pk, "-o", path, "--force")
+    result = run("dataset", "plot", dataset.pk, "-o", tmp_path / "dataset.pdf", code=1)
+    assert "'dataset.pdf': the name must end in .png" in result.output
 
 
 def test_potential_export(run: Any, potential: Any, potential_file: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 from importlib.resources import as_file, files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from aiida_limsm.data.potential import PotentialData
 
 E0S_EV = {"Li": -190.5, "Si": -110.25}
 PW = "aiida.calculations:quantumespresso.pw"
+QE_MD = Path(__file__).parents[1] / "data_files" / "qe_md"
 
 
 def run_process(
@@ -54,6 +56,7 @@ class Laboratory:
             scheduler_type="core.direct",
             workdir="/scratch",
         ).store()
+        self.rng = np.random.default_rng(0)
         self.make_frames = make_frames
         self.potential_bytes = potential_bytes
         self.info = info
@@ -86,10 +89,10 @@ class Laboratory:
             inputs["parent_folder"] = parent
         arrays = orm.TrajectoryData()
         arrays.set_trajectory(["Li", "Li", "Si", "Li"], np.zeros((frames, 4, 3)))
-        # An SCF that failed leaves a last frame without forces.
-        arrays.set_array("forces", np.zeros((frames - changes.get("lost", 0), 4, 3)))
+        recorded = changes.get("recorded")
         outputs = {
             "output_trajectory": arrays,
+            "retrieved": orm.FolderData(tree=str(QE_MD / recorded) if recorded else None),
             "output_parameters": orm.Dict(
                 {
                     "energy": -1.0,
@@ -105,15 +108,22 @@ class Laboratory:
         node = run_process(orm.CalcJobNode, "PwCalculation", inputs, outputs, PW)
         return node, arrays, outputs["output_parameters"], outputs["remote_folder"]
 
-    def join(self, *segments: Any, frames: int, labels: bool = False) -> orm.TrajectoryData:
+    def join(
+        self, *segments: Any, frames: int, labels: bool = False, says_segments: bool = True
+    ) -> orm.TrajectoryData:
         joined = orm.TrajectoryData()
         cells = np.tile(np.eye(3) * 6.0, (frames, 1, 1))
-        joined.set_trajectory(["Li", "Li", "Si", "Li"], np.zeros((frames, 4, 3)), cells=cells)
+        positions = self.rng.normal(size=(frames, 4, 3))
+        joined.set_trajectory(["Li", "Li", "Si", "Li"], positions, cells=cells)
         if labels:
             joined.set_array("energies_ev", np.arange(frames, dtype=float))
             joined.set_array("forces_ev_per_angstrom", np.zeros((frames, 4, 3)))
             joined.base.attributes.set("dft_settings", {"functional": "PBE"})
-        inputs = {f"trajectory_{i:03d}": segment for i, segment in enumerate(segments)}
+        inputs = {f"retrieved_{i:03d}": segment for i, segment in enumerate(segments)}
+        if says_segments:
+            joined.base.attributes.set("segment_links", list(inputs))
+        lengths = [len(segment.get_array("positions")) for segment in segments]
+        joined.set_array("segment", np.repeat(np.arange(len(lengths)), lengths)[:frames])
         run_process(orm.CalcFunctionNode, "join_segments", inputs, {"trajectory": joined})
         return joined
 
@@ -168,10 +178,12 @@ def lab(
 @pytest.fixture(scope="module")
 def study(lab: Laboratory) -> dict[str, Any]:
     """Two AIMD segments joined, one alone, two isolated atoms; bystanders that lead nowhere."""
-    first, frames_first, _, remote = lab.pw("md", 10)
-    second, frames_second, _, _ = lab.pw("md", 9, parent=remote, lost=1)
+    first, frames_first, _, remote = lab.pw("md", 10, recorded="segment_0")
+    second, frames_second, _, _ = lab.pw("md", 8, parent=remote, recorded="scf_failed")
     joined = lab.join(frames_first, frames_second, frames=18)
-    third, frames_third, _, _ = lab.pw("md", 7, system={"ecutrho": 240.0}, results={})
+    third, frames_third, _, _ = lab.pw(
+        "md", 7, system={"ecutrho": 240.0}, results={}, recorded="runaway"
+    )
     box = orm.StructureData(cell=np.eye(3) * 10)
     box.append_atom(position=(5, 5, 5), symbols="Li")
     atom, _, energy, _ = lab.pw("scf", 1, structure=box.store(), mesh=1)
@@ -228,17 +240,18 @@ def test_frames_are_counted_per_segment(study: dict[str, Any]) -> None:
     found = trace(study["diffusion"])
     records = {record.pk: record for record in found.calculations}
     first, second, third, atom = (records[node.pk] for node in study["pw"])
-    assert [r.frames_parsed for r in (first, second, third, atom)] == [10, 8, 7, 1]
+    # whole frames in pw.x's own text; the second run ended with an SCF that failed
+    assert [r.frames_parsed for r in (first, second, third, atom)] == [3, 1, 6, 1]
     # Segment 0 wrote frames 0 to 9 of source 0, segment 1 frames 10 to 17.
     assert [r.frames_used for r in (first, second, third, atom)] == [3, 3, 4, None]
     assert [source.name for source in found.sources] == ["t300", "t600"]
     assert found.sources[0].frames == {"train": 4, "valid": 1, "test": 1}
 
 
-def test_segments_that_do_not_add_up_are_not_guessed(lab: Laboratory) -> None:
+def test_a_trajectory_that_does_not_say_its_segments_is_not_guessed(lab: Laboratory) -> None:
     first, frames_first, *_ = lab.pw("md", 10)
     second, frames_second, *_ = lab.pw("md", 10)
-    joined = lab.join(frames_first, frames_second, frames=15)
+    joined = lab.join(frames_first, frames_second, frames=15, says_segments=False)
     dataset = lab.dataset(
         {"train": [(0, 0)], "valid": [(0, 3)], "test": [(0, 6)]}, ["t300"], t300=joined
     )
@@ -257,7 +270,9 @@ def test_sources_of_the_real_calculation(lab: Laboratory) -> None:
         joined = lab.join(segment, frames=20, labels=True)
         trajectories[name] = joined
         calculations.append(pw)
-    parameters = orm.Dict({"gap_frames": 1, "train_fraction": 0.6, "valid_fraction": 0.2})
+    parameters = orm.Dict(
+        {"stride": 1, "gap_frames": 1, "train_fraction": 0.6, "valid_fraction": 0.2}
+    )
     dataset = build_dataset(parameters=parameters, isolated_atoms=orm.Dict(E0S_EV), **trajectories)
     found = trace(dataset)
     assert [source.name for source in found.sources] == ["t300", "t600"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import ase.io
@@ -43,7 +44,7 @@ def test_frames_round_trip_to_the_last_bit(make_splits: Splits) -> None:
     splits = make_splits()
     node = load_node(make(splits).store().pk)
     for split, frames in splits.items():
-        found = node.get_frames(split)
+        found = node.read(split)
         assert len(found) == len(frames)
         for atoms, given in zip(found, frames, strict=True):
             assert_same_frame(atoms, given)
@@ -51,8 +52,13 @@ def test_frames_round_trip_to_the_last_bit(make_splits: Splits) -> None:
     assert_same_frame(node.to_ase("valid", -1), splits["valid"][-1])
     with pytest.raises(IndexError, match="'valid' has 2 frames, no frame 5"):
         node.to_ase("valid", 5)
-    with pytest.raises(ValueError, match="no split 'validation'"):
-        node.get_frames("validation")
+    with pytest.raises(IndexError, match="'test' has 3 frames, no frame -4"):
+        node.to_ase("test", -4)
+    for read in (node.read, lambda split: next(node.iterate(split))):
+        with pytest.raises(ValueError, match="no split 'validation'"):
+            read("validation")
+    everything = node.read()
+    assert [atoms.info["frame_index"] for atoms in everything] == [0, 1, 2, 3, 6, 7, 10, 11, 12]
 
 
 def test_extreme_numbers_and_single_atoms_survive() -> None:
@@ -67,7 +73,7 @@ def test_extreme_numbers_and_single_atoms_survive() -> None:
         splits[split] = [atoms]
     node = make(splits).store()
     for split, (atoms,) in splits.items():
-        (found,) = node.get_frames(split)
+        (found,) = node.read(split)
         assert_same_frame(found, atoms)
 
 
@@ -89,7 +95,7 @@ def test_attributes(make_splits: Splits) -> None:
 def test_equal_content_is_equal_hash(make_splits: Splits) -> None:
     splits = make_splits()
     copies = make(splits).store(), make(make_splits()).store()
-    read_back = {split: copies[0].get_frames(split) for split in splits}
+    read_back = {split: copies[0].read(split) for split in splits}
     again = make(read_back, e0s_ev=dict(reversed(E0S_EV.items()))).store()
     hashes = {node.base.caching.get_hash() for node in (*copies, again)}
     assert len(hashes) == 1
@@ -117,15 +123,23 @@ def test_ase_and_mace_read_the_files(make_splits: Splits) -> None:
     np.testing.assert_array_equal(atoms.arrays["REF_forces"], given.arrays["REF_forces"])
 
 
-def test_mace_accepts_the_frames(make_splits: Splits, tmp_path: Any) -> None:
-    utils = pytest.importorskip("mace.data.utils")
-    voigt_to_matrix = pytest.importorskip("mace.tools.torch_tools").voigt_to_matrix
-    torch = pytest.importorskip("torch")
+def test_mace_reads_the_exported_frames(make_splits: Splits, tmp_path: Path) -> None:
+    """With the keys that the training gives to ``mace_run_train``."""
+    import mace.data
+    import torch
+    from mace.tools.torch_tools import voigt_to_matrix
+
     splits = make_splits()
+    splits["train"][1].pbc = (True, True, False)
     path = tmp_path / "train.xyz"
     with make(splits).open_split("train") as handle:
         path.write_text(handle.read())
-    _, configs = utils.load_from_xyz(str(path), utils.KeySpecification.from_defaults())
+    keys = {"energy_key": "REF_energy", "forces_key": "REF_forces", "stress_key": "REF_stress"}
+    specification = mace.data.update_keyspec_from_kwargs(
+        mace.data.KeySpecification.from_defaults(), keys
+    )
+    isolated, configs = mace.data.load_from_xyz(str(path), specification)
+    assert isolated == {}
     assert len(configs) == 4
     for config, given in zip(configs, splits["train"], strict=True):
         assert config.properties["energy"] == given.info["REF_energy"]
@@ -133,6 +147,9 @@ def test_mace_accepts_the_frames(make_splits: Splits, tmp_path: Any) -> None:
         stress = voigt_to_matrix(torch.tensor(config.properties["stress"]))
         np.testing.assert_array_equal(stress, np.reshape(given.info["REF_stress"], (3, 3)))
         assert config.property_weights["stress"] == 1.0
+        assert tuple(config.pbc) == tuple(given.pbc)
+        np.testing.assert_array_equal(config.cell, given.cell.array)
+        np.testing.assert_array_equal(config.positions, given.positions)
 
 
 def test_stress_may_be_a_matrix_or_missing(make_splits: Splits) -> None:
@@ -161,7 +178,7 @@ def test_empty_splits_only_when_said(make_splits: Splits) -> None:
         make(splits)
     node = make(splits, allow_empty=("test",)).store()
     assert node.splits == ("train", "valid")
-    assert node.get_frames("test") == []
+    assert node.read("test") == []
     assert node.statistics()["test"].frames == 0
     with pytest.raises(ValueError, match="train: has no frames"):
         make({"valid": splits["valid"]}, allow_empty=("test", "train"))
@@ -240,7 +257,7 @@ def test_a_frame_in_two_splits_is_refused(make_splits: Splits) -> None:
 
 
 def test_missing_e0_is_refused(make_splits: Splits) -> None:
-    with pytest.raises(ValueError, match="no isolated-atom energy for Si"):
+    with pytest.raises(ValueError, match="e0s_ev: no energy for Si"):
         make(make_splits(), e0s_ev={"Li": -1.0})
     with pytest.raises(ValueError, match="not a finite number for Si"):
         make(make_splits(), e0s_ev={"Li": -1.0, "Si": float("inf")})
@@ -275,3 +292,97 @@ def test_statistics(make_splits: Splits) -> None:
     assert found.max_force_ev_per_angstrom == pytest.approx(np.linalg.norm(forces, axis=1).max())
     assert found.mean_energy_ev_per_atom == pytest.approx(np.mean(energies))
     assert found.std_energy_ev_per_atom == pytest.approx(np.std(energies))
+    assert list(found.elements) == ["Li", "Si"]
+    for element, statistics in found.elements.items():
+        chosen = np.concatenate(
+            [atoms.arrays["REF_forces"][atoms.symbols == element] for atoms in splits["train"]]
+        )
+        assert statistics.atoms == {"Li": 12, "Si": 4}[element]
+        assert statistics.rms_ev_per_angstrom == pytest.approx(np.sqrt((chosen**2).mean()))
+        longest = np.linalg.norm(chosen, axis=1).max()
+        assert statistics.max_ev_per_angstrom == pytest.approx(longest)
+    pressures = [
+        -160.21766208 * np.trace(atoms.info["REF_stress"].reshape(3, 3)) / 3
+        for atoms in splits["train"]
+    ]
+    assert found.frames_with_stress == 4
+    assert found.min_pressure_gpa == pytest.approx(min(pressures))
+    assert found.max_pressure_gpa == pytest.approx(max(pressures))
+
+
+def test_statistics_per_composition(make_splits: Splits) -> None:
+    splits = make_splits(stress=False)
+    splits["train"][0] = small = splits["train"][0][[0, 2]]
+    small.info["REF_energy"] = E0S_EV["Li"] + E0S_EV["Si"] + 4.0
+    found = make(splits).statistics()["train"]
+    assert (found.frames_with_stress, found.min_pressure_gpa) == (0, None)
+    assert list(found.compositions) == ["Li3Si", "LiSi"]
+    assert found.compositions["LiSi"].frames == 1
+    assert found.compositions["LiSi"].mean_ev_per_atom == pytest.approx(2.0)
+    assert found.compositions["LiSi"].std_ev_per_atom == 0.0
+    energies = [
+        (atoms.info["REF_energy"] - 3 * E0S_EV["Li"] - E0S_EV["Si"]) / 4
+        for atoms in splits["train"][1:]
+    ]
+    assert found.compositions["Li3Si"].frames == 3
+    assert found.compositions["Li3Si"].mean_ev_per_atom == pytest.approx(np.mean(energies))
+    assert found.mean_energy_ev_per_atom == pytest.approx(np.mean([*energies, 2.0]))
+
+
+def test_summary_says_how_frames_were_chosen(make_splits: Splits) -> None:
+    trajectory = {
+        "kind": "trajectory", "frames": 500, "skip_frames": 20, "stride": 12, "gap_frames": 3,
+        "frame_interval_fs": 2.0, "force_autocorrelation_time_fs": 11.4567,
+        "energy_autocorrelation_time_fs": 40.0,
+    }  # fmt: skip
+    selection = {
+        "sources": {"t600": trajectory, "edge": {"kind": "single points", "frames": 7}},
+        "removed": {"duplicates": 2, "beside_duplicates": 0, "above_max_force": 0},
+        "outlier_threshold_ev_per_angstrom": 8.25,
+    }
+    outliers = [
+        {"source": "edge", "frame": n, "split": "train", "max_force_ev_per_angstrom": 9.0 + n,
+         "kept": True}
+        for n in range(12)
+    ]  # fmt: skip
+    settings = {
+        "k_points": {"mesh": [2, 2, 2]},
+        "pseudopotentials": {"Li": {"file": "Li.upf", "md5": "9a"}},
+    }
+    node = make(
+        make_splits(), e0s_are="fitted", selection=selection, outliers=outliers,
+        dft_settings=settings,
+    )  # fmt: skip
+    assert node.store().outliers == outliers
+    assert (node.e0s_are, node.selection) == ("fitted", selection)
+    lines = [" ".join(line.split()) for line in node.summary().splitlines()]
+    assert "E0s Li -190.5000 eV, Si -110.2500 eV (fitted to the training frames)" in lines
+    assert "k_points mesh 2 2 2" in lines
+    assert "pseudopotential Li Li.upf (9a)" in lines
+    assert (
+        "source t600 500 frames, first 20 skipped, every 12 kept, 3 between blocks; "
+        "autocorrelation times: force 11.5 fs, energy 40 fs"
+    ) in lines
+    assert "source edge 7 single points" in lines
+    assert "removed 2 duplicates" in lines
+    assert "outliers 12 above 8.25 eV/Å" in lines
+    assert "edge, frame 9: 18 eV/Å, in train" in lines
+    assert lines[-1] == "…"
+    assert not any("frame 10" in line for line in lines)
+
+
+def test_statistics_as_a_table(make_splits: Splits) -> None:
+    splits = make_splits(stress=False)
+    splits["train"][0] = splits["train"][0][[0, 1]]
+    lines = make(splits).statistics_text().splitlines()
+    assert lines[0].split() == ["train", "valid", "test"]
+    assert lines[1].split() == ["frames", "4", "2", "3"]
+    assert lines[6].split()[-3:] == ["–", "–", "–"]
+    statistics = make(splits).statistics()
+    (row,) = [line for line in lines if line.startswith("force on Si, max (eV/Å)")]
+    assert row.split()[-3:] == [
+        f"{statistics[split].elements['Si'].max_ev_per_angstrom:.3f}" for split in splits
+    ]
+    (row,) = [line for line in lines if line.startswith("Li2, frames")]
+    assert row.split()[-3:] == ["1", "–", "–"]
+    assert len({len(line) for line in lines}) == 1

@@ -115,6 +115,15 @@ def test_the_process_refuses_wrong_job_fields(pw_code, limsm_code, crystal, foun
         filled.dataset_parameters = orm.Dict({"train_fraction": 0.9, "valid_fraction": 0.1})
 
 
+def test_the_process_refuses_an_energy_zero_it_cannot_fit(
+    pw_code, limsm_code, crystal, foundation
+):
+    filled = builder(pw_code, limsm_code, crystal, foundation)
+    filled.dataset_parameters = orm.Dict({"e0s": "fitted"})
+    message = LithiumTransportWorkChain.spec().inputs.validate(filled._inputs(prune=True)).message
+    assert "dataset_parameters: e0s='fitted' needs several compositions" in message
+
+
 @pytest.mark.parametrize(
     ("temperature", "label"), [(700.0, "T700K"), (298.15, "T298_15K"), (1000, "T1000K")]
 )
