@@ -190,7 +190,8 @@ def join_segments(
         in Å/ps, and the arrays ``energies_ev``, ``kinetic_energies_ev``, ``conserved_energy_ev``
         (total energy less the heat of the thermostat), ``temperature_k``,
         ``forces_ev_per_angstrom``, ``stress_ev_per_angstrom3`` (tension positive),
-        ``scf_cycles``; attribute ``dft_settings``.
+        ``scf_cycles``, ``segment``; attributes ``dft_settings`` and ``segment_links`` (the
+        link label of the job that computed the frames of each segment).
         ``summary``: Dict with settings, statistics, segments and warnings.
 
     Raises
@@ -217,7 +218,9 @@ def join_segments(
     outputs: dict[str, orm.Data] = {}
     for name, frames in (("equilibration", slice(0, first)), ("trajectory", slice(first, None))):
         if len(range(*frames.indices(len(run)))):
-            outputs[name] = _trajectory(structure, run, frames, time_step_fs, settings)
+            node = _trajectory(structure, run, frames, time_step_fs, settings)
+            node.base.attributes.set("segment_links", keys)
+            outputs[name] = node
     outputs["summary"] = orm.Dict(
         {
             "frames": len(run) - first,
@@ -264,6 +267,7 @@ def _trajectory(
         "temperature_k": run.temperatures_k,
         "forces_ev_per_angstrom": run.forces_ev_per_angstrom,
         "scf_cycles": run.scf_cycles,
+        "segment": np.repeat(np.arange(len(run.joins)), [join.frames for join in run.joins]),
     }
     if run.stress_ev_per_angstrom3 is not None:
         arrays["stress_ev_per_angstrom3"] = run.stress_ev_per_angstrom3

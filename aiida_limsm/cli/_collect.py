@@ -175,7 +175,5 @@ def _settings(node: orm.WorkChainNode) -> dict[str, str]:
         f"{md['steps'] * md['time_step_fs'] / 1000:g} ps after "
         f"{md['equilibration_steps'] * md['time_step_fs'] / 1000:g} ps, "
         f"{inputs.replicas.value} replica(s), seed {md['seed']}",
-        "codes": ", ".join(
-            sorted({inputs.aimd.base.pw.code.full_label, inputs.md.md.code.full_label})
-        ),
+        "codes": ", ".join(sorted({inputs.aimd.pw.code.full_label, inputs.md.md.code.full_label})),
     }

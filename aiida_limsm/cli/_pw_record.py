@@ -84,7 +84,7 @@ def read_pw(pk: int, frames_used: int | None) -> PwRecord:
         ecutrho_ry=_number(system.get("ecutrho")) or (4 * ecutwfc if ecutwfc else None),
         k_points=_k_points(inputs.get("kpoints"), _content(inputs.get("settings"))),
         pseudopotentials=pseudos,
-        frames_parsed=_frames_parsed(calculation, outputs.get("output_trajectory"), results),
+        frames_parsed=_frames_parsed(calculation, outputs, results),
         frames_used=frames_used,
         code_version=_code_version(results),
         exit_status=node.exit_status,
@@ -175,24 +175,15 @@ def _functional(
 
 
 def _frames_parsed(
-    calculation: str, trajectory: orm.Node | None, results: dict[str, Any]
+    calculation: str, outputs: dict[str, Any], results: dict[str, Any]
 ) -> int | None:
     if calculation == "scf":
         return (1 if "energy" in results else 0) if results else None
-    return None if trajectory is None else whole_frames(trajectory)
+    if calculation != "md" or "retrieved" not in outputs:
+        return None
+    from aiida_limsm.calculations.aimd import read_segment
 
-
-def whole_frames(trajectory: orm.Node) -> int | None:
-    """Return how many frames of a TrajectoryData are complete; None when it is another node.
-
-    An SCF that fails inside an MD leaves positions without energies: the shortest array counts.
-    """
-    lengths = [
-        shape[0]
-        for name in ("positions", "forces", "energy", "stress")
-        if (shape := trajectory.base.attributes.get(f"array|{name}", None))
-    ]
-    return min(lengths) if lengths else None
+    return len(read_segment(outputs["retrieved"]))
 
 
 def _code_version(results: dict[str, Any]) -> str | None:

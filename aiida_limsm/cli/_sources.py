@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiida import orm
 
 from aiida_limsm.data.dataset import SPLITS, ReferenceDatasetData
-
-from ._pw_record import whole_frames
 
 if TYPE_CHECKING:
     from ._provenance import Ancestry
@@ -86,28 +82,19 @@ def _pw_frames(ancestry: Ancestry, origin: int, indices: list[int]) -> dict[int,
     writers = ancestry.nearest_pw(origin)
     if len(writers) == 1:
         return {writers[0]: len(indices)}
-    segments = _segments(ancestry, origin)
-    if {writer for writer, _ in segments} != set(writers):
+    node: Any = orm.load_node(origin)
+    links: list[str] = node.base.attributes.get("segment_links", [])
+    if not links:
         return dict.fromkeys(writers)
-    ends = list(accumulate(length for _, length in segments))
-    if ends[-1] != whole_frames(orm.load_node(origin)):
-        return dict.fromkeys(writers)
-    counts = Counter(segments[bisect_right(ends, index)][0] for index in indices)
-    return {writer: counts[writer] for writer in writers}
-
-
-def _segments(ancestry: Ancestry, origin: int) -> list[tuple[int, int]]:
-    """Return pw.x PK and number of frames of the segments that were joined, in their order.
-
-    They went in as trajectories whose link labels sort in order of time, and were joined whole.
-    """
-    segments = []
-    for joiner in ancestry.parents[origin]:
-        for link in ancestry.parents[joiner.pk]:
-            writer = next((each.pk for each in ancestry.parents[link.pk]), None)
-            if writer is None or not ancestry.nodes[writer].is_pw:
-                continue
-            length = whole_frames(orm.load_node(link.pk))
-            if length is not None:
-                segments.append((writer, length))
-    return segments
+    inputs = {
+        link.label: link.pk
+        for joiner in ancestry.parents[origin]
+        for link in ancestry.parents[joiner.pk]
+    }
+    segments = node.get_array("segment")[indices]
+    counts = Counter(inputs[links[segment]] for segment in segments)
+    per_writer: Counter[int] = Counter()
+    for file, count in counts.items():
+        for writer in ancestry.nearest_pw(file):
+            per_writer[writer] += count
+    return {writer: per_writer[writer] for writer in writers}
