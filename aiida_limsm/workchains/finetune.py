@@ -1,57 +1,73 @@
-"""FineTuneWorkChain: dataset and foundation model → potential, judged before and after."""
+"""FineTuneWorkChain: dataset and foundation model → potentials, judged before and after."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from aiida import orm
-from aiida.engine import ExitCode, ToContext, if_, while_
+from aiida.common import AttributeDict
+from aiida.engine import ExitCode, ToContext, WorkChain, if_
 
 from aiida_limsm.calculations.evaluate import EvaluateCalculation
-from aiida_limsm.calculations.train import MaceTrainCalculation
 from aiida_limsm.data.dataset import ReferenceDatasetData
 from aiida_limsm.data.potential import PotentialData
 
-from ._restart import LimsmRestartWorkChain, fill_job
+from ._protocol import LimsmProtocolMixin
+from ._restart import fill_job
+from .train import TrainWorkChain
 
 
-class FineTuneWorkChain(LimsmRestartWorkChain):
-    """Trains with ``mace_run_train``, restarts it, and measures errors on held-out blocks.
+def _validate_committee(node: orm.Int, _: Any) -> str | None:
+    return None if 1 <= node.value <= 64 else "committee: give 1 to 64 trainings"
 
-    The foundation model is evaluated on the same frames while the training runs, so that what
-    the fine-tuning brought is part of the provenance.
+
+class FineTuneWorkChain(LimsmProtocolMixin, WorkChain):
+    """Trains one potential or a committee, and measures errors on held-out blocks.
+
+    The members of a committee differ in their seed alone, which counts up from that in the
+    parameters, and train at the same time. The foundation model is evaluated on the same frames
+    while they do, so that what the fine-tuning brought is part of the provenance.
     """
 
     PROTOCOL_NAME = "finetune"
-    JOB_NAMESPACE = "train"
-    _process_class = MaceTrainCalculation
 
     @classmethod
     def define(cls, spec: Any) -> None:
         """Declare inputs, outline and outputs."""
         super().define(spec)
-        spec.input("dataset", valid_type=ReferenceDatasetData)
-        spec.input("foundation", valid_type=PotentialData, required=False)
-        spec.expose_inputs(
-            MaceTrainCalculation,
-            namespace="train",
-            exclude=("dataset", "foundation", "parent_folder"),
-        )
+        spec.expose_inputs(TrainWorkChain, exclude=("metadata",))
         spec.expose_inputs(
             EvaluateCalculation, namespace="evaluate", exclude=("dataset", "potential")
         )
+        spec.input(
+            "committee",
+            valid_type=orm.Int,
+            default=lambda: orm.Int(1),
+            validator=_validate_committee,
+            help="Number of trainings, with seeds counting up from that in the parameters.",
+        )
+        spec.inputs.validator = TrainWorkChain.validate_inputs
         spec.outline(
-            cls.setup,
             if_(cls.has_foundation)(cls.evaluate_foundation),
-            while_(cls.should_run_process)(cls.run_process, cls.inspect_process),
-            cls.results,
+            cls.run_trainings,
+            cls.inspect_trainings,
             cls.evaluate_potential,
             cls.inspect_evaluations,
         )
-        spec.expose_outputs(MaceTrainCalculation, include=("potential", "output_parameters"))
+        spec.expose_outputs(TrainWorkChain)
+        spec.output_namespace(
+            "committee",
+            valid_type=PotentialData,
+            dynamic=True,
+            help="All members, `potential` the first of them.",
+        )
+        spec.output_namespace(
+            "committee_parameters", valid_type=orm.Dict, dynamic=True, help="Results per member."
+        )
         spec.output("errors_before", valid_type=orm.Dict, required=False)
         spec.output("errors_after", valid_type=orm.Dict, required=False)
         spec.output("parity", valid_type=orm.SinglefileData, required=False)
+        spec.exit_code(310, "ERROR_TRAINING_FAILED", message="{label}<{pk}>: {reason}")
         spec.exit_code(
             320, "ERROR_EVALUATION_FAILED", message="The potential was trained but not evaluated."
         )
@@ -63,6 +79,8 @@ class FineTuneWorkChain(LimsmRestartWorkChain):
         dataset: ReferenceDatasetData | None = None,
         foundation: PotentialData | None = None,
         *,
+        replay: ReferenceDatasetData | None = None,
+        committee: int | None = None,
         protocol: str | None = None,
         overrides: dict[str, Any] | None = None,
         options: dict[str, Any] | None = None,
@@ -75,28 +93,71 @@ class FineTuneWorkChain(LimsmRestartWorkChain):
             The ``limsm`` code (node or label).
         dataset, foundation
             Labelled frames and the model to fine-tune; may be set on the builder later.
+        replay
+            Frames with labels like the foundation's. Where given, and no strategy is named in the
+            overrides, the strategy is ``multihead``.
+        committee
+            Number of potentials; the protocol's where None.
         protocol, overrides, options
             As for the other workchains.
         """
         inputs = cls.get_protocol_inputs(protocol, overrides)
-        builder = cls.start_builder(code, inputs, options)
+        if replay is not None and "strategy" not in (overrides or {}).get("train", {}):
+            inputs["train"]["strategy"] = "multihead"
+        builder: Any = cls.get_builder()
+        fill_job(builder.train, code, inputs["train"], inputs, options)
         fill_job(builder.evaluate, code, inputs["evaluate"], inputs, options)
-        if dataset is not None:
-            builder.dataset = dataset
-        if foundation is not None:
-            builder.foundation = foundation
+        builder.max_iterations = orm.Int(inputs["max_iterations"])
+        builder.committee = orm.Int(committee or inputs["committee"])
+        for name, node in (("dataset", dataset), ("foundation", foundation), ("replay", replay)):
+            if node is not None:
+                builder[name] = node
         return builder
-
-    def setup(self) -> None:
-        """Collect the inputs of the training."""
-        super().setup()
-        self.ctx.inputs.dataset = self.inputs.dataset
-        if self.has_foundation():
-            self.ctx.inputs.foundation = self.inputs.foundation
 
     def has_foundation(self) -> bool:
         """Return whether this is a fine-tuning."""
         return "foundation" in self.inputs
+
+    def run_trainings(self) -> ToContext[str, Any]:
+        """Start the trainings of all seeds."""
+        parameters = self.inputs.train.parameters
+        first = parameters.get_dict().get("seed", 0)
+        awaited = {}
+        for seed in range(first, first + self.inputs.committee.value):
+            inputs = AttributeDict(self.exposed_inputs(TrainWorkChain))
+            if seed != first:
+                inputs.train = AttributeDict(inputs.train)
+                inputs.train.parameters = orm.Dict({**parameters.get_dict(), "seed": seed})
+            label = f"seed_{seed}"
+            inputs.metadata = {"call_link_label": label}
+            awaited[label] = self.submit(TrainWorkChain, **inputs)
+            self.report(f"training with seed {seed}: TrainWorkChain<{awaited[label].pk}>")
+        self.ctx.members = list(awaited)
+        return ToContext(**awaited)
+
+    def inspect_trainings(self) -> ExitCode | None:
+        """Attach what the trainings made; all of them must have ended well."""
+        failed = None
+        for label in self.ctx.members:
+            node = self.ctx[label]
+            outputs = self.exposed_outputs(node, TrainWorkChain)
+            if label == self.ctx.members[0]:
+                self.out_many(outputs)
+            if len(self.ctx.members) > 1:
+                for name, namespace in (
+                    ("potential", "committee"),
+                    ("output_parameters", "committee_parameters"),
+                ):
+                    if name in outputs:
+                        self.out(f"{namespace}.{label}", outputs[name])
+            if not node.is_finished_ok:
+                failed = failed or node
+                self.report(f"{label}: TrainWorkChain<{node.pk}>: {node.exit_message}")
+        if failed is not None:
+            return self.exit_codes.ERROR_TRAINING_FAILED.format(
+                label=failed.process_label, pk=failed.pk, reason=failed.exit_message
+            )
+        return None
 
     def _submit_evaluation(self, potential: PotentialData, label: str) -> orm.ProcessNode:
         inputs = self.exposed_inputs(EvaluateCalculation, "evaluate")
@@ -112,10 +173,8 @@ class FineTuneWorkChain(LimsmRestartWorkChain):
         node = self._submit_evaluation(self.inputs.foundation, "evaluate_before")
         self.ctx.evaluate_before_pk = node.pk
 
-    def evaluate_potential(self) -> ToContext[str, Any] | ExitCode:
+    def evaluate_potential(self) -> ToContext[str, Any]:
         """Evaluate the new potential."""
-        if "potential" not in self.outputs:
-            return self.exit_codes.ERROR_EVALUATION_FAILED
         node = self._submit_evaluation(self.outputs["potential"], "evaluate_after")
         awaited: dict[str, Any] = {"evaluate_after": node}
         if self.has_foundation():

@@ -138,7 +138,46 @@ def test_train(
         f"{path}/checkpoints", f"{path}/results", f"{path}/logs",
     ]  # fmt: skip
     assert calcinfo.retrieve_list == [*COMMON, "mace_run_train.log"]
-    assert calcinfo.retrieve_temporary_list == ["potential.model"]
+    assert calcinfo.retrieve_temporary_list == ["potential.model", "potential_multihead.model"]
+
+
+def test_train_with_replay(prepare: Prepare, train: dict[str, Any], dataset: Any) -> None:
+    train["parameters"] = orm.Dict({"strategy": "multihead"})
+    made = prepare(MaceTrainCalculation, **train, replay=dataset)
+    written = TrainInput.model_validate_json(made.files["input.json"])
+    assert written.replay_e0s_ev == dataset.e0s_ev
+    copied = {target: (uuid, source) for uuid, source, target in made.calcinfo.local_copy_list}
+    assert copied["replay_train.xyz"] == (dataset.uuid, "train.xyz")
+    assert copied["replay_valid.xyz"] == (dataset.uuid, "valid.xyz")
+
+
+def test_train_refusals(
+    refuse: Refuse, train: dict[str, Any], dataset: Any, make_splits: Callable[..., Any]
+) -> None:
+    job = MaceTrainCalculation
+    assert refuse(job, **train, replay=dataset) == (
+        "train: input: strategy 'naive' would not use the replay set: take 'multihead'"
+    )
+    few = {**train, "parameters": orm.Dict({"batch_size": 5})}
+    assert refuse(job, **few) == ("train: batch_size 5 exceeds the 4 training frames: lower it")
+    splits = {**make_splits(), "valid": []}
+    none = ReferenceDatasetData(splits, dataset.e0s_ev, {}, allow_empty=("valid",))
+    assert refuse(job, **{**train, "dataset": none}) == (
+        "train: dataset: has no validation frames: split it with some"
+    )
+    far = {symbol: energy + 2 for symbol, energy in dataset.e0s_ev.items()}
+    far = ReferenceDatasetData(make_splits(), far, {})
+    shifted = {**train, "dataset": far, "parameters": orm.Dict({"e0s": "foundation"})}
+    line = refuse(job, **shifted)
+    assert line.startswith("train: e0s 'foundation': its Li atom has -190.50 eV, the dataset's DFT")
+
+
+def test_energy_zero_of_the_foundation(
+    prepare: Prepare, train: dict[str, Any], dataset: Any
+) -> None:
+    train["parameters"] = orm.Dict({"e0s": "foundation"})
+    written = json.loads(prepare(MaceTrainCalculation, **train).files["input.json"])
+    assert (written["e0s"], written["e0s_ev"]) == ("foundation", None)
 
 
 def test_train_from_scratch(prepare: Prepare, refuse: Refuse, train: dict[str, Any]) -> None:
