@@ -2,65 +2,96 @@
 
 The caller says what happens with a frame (``sink``) and when to stop (``should_stop``); this
 module knows neither files nor AiiDA. A run continued from a checkpoint equals the uninterrupted
-one bit for bit on the same device: positions, momenta and the generator's state are all float64
-or exact, and forces are a function of the positions.
+one bit for bit on the same device: the checkpoint holds positions, momenta, cell, thermostat,
+barostat and random state exactly, and the place where the neighbour list was built.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from math import gcd
 from typing import Any, Protocol
 
 import numpy as np
-from ase import Atoms, units
+from ase import Atoms
 from ase.calculators.calculator import Calculator
-from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
-from ase.md.verlet import VelocityVerlet
-from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 
+from aiida_limsm.units import GPA_TO_EV_PER_ANGSTROM3
+
+from .guards import (
+    Committee,
+    DistanceGuard,
+    FrameworkGuard,
+    Limits,
+    check_forces,
+    check_temperature,
+)
+from .integrators import Ensemble, make_integrator, temperature_k
 from .md_state import Checkpoint, RunningStatistics
 
 Array = NDArray[np.float64]
 
 
-class GuardTripped(Exception):
-    """The run left physical ground; ``kind`` names the guard."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
-
-
 @dataclass(frozen=True)
 class MdSettings:
-    """Physics and guards of a run; units in the names."""
+    """Physics, lengths, cadences and limits of a run; units in the names.
 
-    temperature_k: float
-    thermostat: str
-    friction_per_ps: float
-    time_step_fs: float
+    All atoms are written every ``frame_interval_steps``, the mobile ones every
+    ``mobile_interval_steps`` if given, thermodynamic data every ``thermo_interval_steps``.
+    ``equilibration_thermostat`` None equilibrates as production runs.
+    """
+
+    ensemble: Ensemble
+    limits: Limits
     steps: int
     equilibration_steps: int
     frame_interval_steps: int
     checkpoint_interval_steps: int
     seed: int
     mobile_species: str
-    max_framework_msd_angstrom2: float | None
-    max_force_ev_per_angstrom: float
-    max_temperature_factor: float
-    min_distance_angstrom: float
+    equilibration_thermostat: str | None = None
+    mobile_interval_steps: int | None = None
+    thermo_interval_steps: int | None = None
+    committee_interval_steps: int = 100
 
 
-class FrameSink(Protocol):
-    """Takes production frames; ``positions`` are unwrapped, shape (N, 3), Å."""
+@dataclass(frozen=True)
+class Sample:
+    """State of a run at one step.
 
-    def __call__(
-        self, step: int, positions: Array, temperature_k: float, potential_energy_ev: float
-    ) -> None:
-        """Store one frame."""
+    ``positions`` are unwrapped, (N, 3), Å; ``mobile`` are those of the mobile ions relative to the
+    framework's centre of mass, whose drift from its place in the start structure is taken off. ``conserved_ev``
+    is what exact dynamics of the ensemble would keep. ``pressure_gpa`` (kinetic part included) is
+    None where no stress is computed, ``spread`` where no committee was asked at this step.
+    """
+
+    step: int
+    positions: Array
+    mobile: Array
+    cell: Array
+    temperature_k: float
+    potential_energy_ev: float
+    conserved_ev: float
+    volume_angstrom3: float
+    pressure_gpa: float | None
+    spread_ev_per_angstrom: float | None
+
+
+class Sink(Protocol):
+    """Takes what a run produces."""
+
+    def frame(self, sample: Sample) -> None:
+        """Store all atoms."""
+
+    def mobile(self, sample: Sample) -> None:
+        """Store the mobile ions."""
+
+    def thermo(self, sample: Sample) -> None:
+        """Store thermodynamic data, of the equilibration as well."""
 
 
 class MdRun:
@@ -71,12 +102,14 @@ class MdRun:
     atoms
         The start structure; not modified.
     calculator
-        Any ASE calculator with forces.
+        Any ASE calculator with forces; with ``barostat`` one with stress.
     settings
-        Physics and guards.
+        Physics and limits.
     checkpoint
         State to continue from; None starts with Maxwell–Boltzmann velocities at the target
         temperature, without net momentum.
+    committee
+        Calculators of further potentials, whose forces are compared with the driving ones.
     """
 
     def __init__(
@@ -85,62 +118,88 @@ class MdRun:
         calculator: Calculator,
         settings: MdSettings,
         checkpoint: Checkpoint | None = None,
+        committee: Sequence[Calculator] = (),
     ) -> None:
+        if len(atoms) < 2:
+            raise ValueError("one atom at rest has no dynamics: give a larger structure")
         self.settings = settings
         self.atoms: Any = atoms.copy()  # type: ignore[no-untyped-call]
         self.atoms.calc = calculator
+        self._reference: Array
+        self._reference_cell: Array
         self._rng = np.random.default_rng(settings.seed)
-        symbols = np.array(self.atoms.get_chemical_symbols())
-        self._framework = np.flatnonzero(symbols != settings.mobile_species)
+        limits = settings.limits
+        self._framework = FrameworkGuard(self.atoms, settings.mobile_species, limits)
+        self._distances = DistanceGuard(self.atoms, limits)
+        self._committee = Committee(committee, limits) if committee else None
+        self._origin = self._framework.centre(self.atoms.positions)
+        self._mobile = np.setdiff1d(np.arange(len(atoms)), self._framework.indices)
         if checkpoint is None:
             self.step = -settings.equilibration_steps
             self.statistics = RunningStatistics()
-            self._reference: Array = self.atoms.get_positions()
+            self._set_reference()
             MaxwellBoltzmannDistribution(
-                self.atoms, temperature_K=settings.temperature_k, rng=self._rng
+                self.atoms, temperature_K=settings.ensemble.temperature_k, rng=self._rng
             )
             Stationary(self.atoms)
+            self._integrator = self._make_integrator()
         else:
             self.step = checkpoint.step
             self.statistics = checkpoint.statistics
             self._reference = checkpoint.reference
+            self._reference_cell = checkpoint.reference_cell
             self.atoms.set_positions(checkpoint.positions)
             self.atoms.set_momenta(checkpoint.momenta)
+            # A barostat counts from the cell in which it began, the reference cell.
+            self.atoms.set_cell(checkpoint.reference_cell)
+            self._integrator = self._make_integrator()
+            self.atoms.set_cell(checkpoint.cell)
+            self._integrator.restore(checkpoint.integrator)
             self._rng.bit_generator.state = checkpoint.random_state
-        self._integrator = self._make_integrator()
 
     def _make_integrator(self) -> Any:
         settings = self.settings
-        time_step = settings.time_step_fs * units.fs
-        if settings.thermostat == "nve":
-            return VelocityVerlet(self.atoms, timestep=time_step)
-        return Langevin(
-            self.atoms,
-            timestep=time_step,
-            temperature_K=settings.temperature_k,
-            friction=settings.friction_per_ps / (1000.0 * units.fs),
-            # ASE's fixcm does not sample the canonical ensemble; the drift is removed from the
-            # trajectory by the analysis instead.
-            fixcm=False,
-            rng=self._rng,
-        )
+        ensemble = settings.ensemble
+        if self.step < 0 and settings.equilibration_thermostat is not None:
+            ensemble = replace(ensemble, thermostat=settings.equilibration_thermostat)
+        return make_integrator(self.atoms, ensemble, self._rng)
+
+    def _set_reference(self) -> None:
+        self._reference = self.atoms.get_positions()
+        self._reference_cell = self.atoms.cell.array.copy()
 
     def checkpoint(self) -> Checkpoint:
         """Return the present state."""
+        engine = getattr(self.atoms.calc, "engine", None)
         return Checkpoint(
             step=self.step,
             positions=self.atoms.get_positions(),
             momenta=self.atoms.get_momenta(),
+            cell=self.atoms.cell.array.copy(),
             reference=self._reference,
+            reference_cell=self._reference_cell,
             random_state=dict(self._rng.bit_generator.state),
-            statistics=self.statistics,
+            integrator=self._integrator.state(),
+            statistics=deepcopy(self.statistics),
+            anchor=engine.anchor(self.atoms.calc.key) if engine is not None else None,
+        )
+
+    @property
+    def interval(self) -> int:
+        """Steps between two looks at the run: the largest that meets every cadence."""
+        settings = self.settings
+        return gcd(
+            settings.frame_interval_steps,
+            settings.mobile_interval_steps or 0,
+            settings.thermo_interval_steps or 0,
+            settings.committee_interval_steps if self._committee else 0,
         )
 
     def run(
         self,
-        sink: FrameSink,
+        sink: Sink,
         save: Callable[[Checkpoint], None],
-        should_stop: Callable[[], bool] = lambda: False,
+        should_stop: Callable[[int], bool] = lambda step: False,
         progress: Callable[[int, float], None] | None = None,
     ) -> bool:
         """Run to the end, or until ``should_stop`` says so.
@@ -148,40 +207,35 @@ class MdRun:
         Parameters
         ----------
         sink
-            Called with every production frame, the one of step 0 included.
+            Gets production frames, the one of step 0 included, and thermodynamic data.
         save
             Called with a checkpoint every ``checkpoint_interval_steps`` and at the end.
         should_stop
-            Asked after every frame; True saves a checkpoint and returns False.
+            Asked with the step every :attr:`interval`; True saves a checkpoint and returns False.
         progress
             Called with the step and the temperature (K) after every checkpoint.
 
         Raises
         ------
         GuardTripped
-            When forces, temperature, distances or the framework leave their limits. The last
-            checkpoint and all earlier frames are kept.
+            When forces, temperature, distances, the framework or the committee leave their
+            limits. The last checkpoint and all earlier frames are kept.
         """
         settings = self.settings
-        interval = settings.frame_interval_steps
         if self.step == 0 and self.statistics.frames == 0:
-            self._begin_production(sink)
+            self._record(sink)
         while self.step < settings.steps:
-            count = min(interval, -self.step) if self.step < 0 else interval
-            for _ in range(count):
+            before = self.step
+            upto = min(self.interval * (before // self.interval + 1), settings.steps)
+            for _ in range(upto - before):
                 self._integrator.step()
-            self.step += count
-            temperature = self._check_guards()
+            self.step = upto
             if self.step == 0:
-                self._begin_production(sink)
-            elif self.step > 0:
-                self._frame(sink, temperature)
-            stopping = should_stop()
-            if (
-                stopping
-                or self.step == settings.steps
-                or self.step % settings.checkpoint_interval_steps < count
-            ):
+                self._begin_production()
+            temperature = self._record(sink)
+            stopping = should_stop(self.step)
+            period = settings.checkpoint_interval_steps
+            if stopping or self.step == settings.steps or self.step // period > before // period:
                 save(self.checkpoint())
                 if progress is not None:
                     progress(self.step, temperature)
@@ -189,64 +243,84 @@ class MdRun:
                 return False
         return True
 
-    def _begin_production(self, sink: FrameSink) -> None:
-        self._reference = self.atoms.get_positions()
-        self._frame(sink, float(self.atoms.get_temperature()))
+    def _begin_production(self) -> None:
+        """Start afresh: the displacement counts from here, and so does the conserved energy."""
+        self._set_reference()
+        self._integrator = self._make_integrator()
 
-    def _frame(self, sink: FrameSink, temperature_k: float) -> None:
-        sink(
-            self.step,
-            self.atoms.get_positions(),
-            temperature_k,
-            float(self.atoms.get_potential_energy()),
+    def _record(self, sink: Sink) -> float:
+        """Check the limits, hand out what is due at this step, and return the temperature."""
+        settings, step = self.settings, self.step
+        temperature = temperature_k(self.atoms)
+        check_forces(step, self.atoms.get_forces(), settings.limits)
+        check_temperature(step, temperature, settings.limits)
+        whole = step % settings.frame_interval_steps == 0
+        msd = self.framework_msd()
+        if whole:
+            self._distances.check(step, self.atoms)
+            if step > 0:
+                self._framework.check(step, msd)
+        spread = None
+        if self._committee and step % settings.committee_interval_steps == 0:
+            spread = self._committee.spread(self.atoms)
+            self._committee.check(step, spread)
+        sample = self._sample(temperature, spread)
+        thermo = settings.thermo_interval_steps or settings.frame_interval_steps
+        if step % thermo == 0:
+            sink.thermo(sample)
+        if step >= 0:
+            self._count(sample)
+            if settings.mobile_interval_steps and step % settings.mobile_interval_steps == 0:
+                sink.mobile(sample)
+            if whole:
+                self._count_frame(sample, msd)
+                sink.frame(sample)
+        return temperature
+
+    def _sample(self, temperature: float, spread: float | None) -> Sample:
+        atoms = self.atoms
+        positions = atoms.get_positions()
+        drift = self._framework.centre(positions) - self._origin
+        pressure = None
+        if "stress" in atoms.calc.results:
+            stress = atoms.get_stress(voigt=False, include_ideal_gas=True)
+            pressure = float(-np.trace(stress) / 3.0 / GPA_TO_EV_PER_ANGSTROM3)
+        return Sample(
+            step=self.step,
+            positions=positions,
+            mobile=positions[self._mobile] - drift,
+            cell=atoms.cell.array.copy(),
+            temperature_k=temperature,
+            potential_energy_ev=float(atoms.get_potential_energy()),
+            conserved_ev=self._integrator.conserved_energy(),
+            volume_angstrom3=float(atoms.get_volume()),
+            pressure_gpa=pressure,
+            spread_ev_per_angstrom=spread,
         )
-        self.statistics.add(temperature_k, self.framework_msd())
+
+    def _count(self, sample: Sample) -> None:
+        statistics = self.statistics
+        if statistics.first_conserved_ev is None:
+            statistics.first_conserved_ev = sample.conserved_ev
+        statistics.last_conserved_ev = sample.conserved_ev
+        if sample.spread_ev_per_angstrom is not None:
+            statistics.largest_spread_ev_per_angstrom = max(
+                sample.spread_ev_per_angstrom, statistics.largest_spread_ev_per_angstrom or 0.0
+            )
+
+    def _count_frame(self, sample: Sample, msd: float) -> None:
+        statistics = self.statistics
+        statistics.frames += 1
+        statistics.framework_msd_angstrom2 = msd
+        statistics.temperature.add(sample.temperature_k)
+        statistics.volume.add(sample.volume_angstrom3)
+        if sample.pressure_gpa is not None:
+            statistics.pressure_gpa.add(sample.pressure_gpa)
+        statistics.cell_sum = (np.array(statistics.cell_sum) + sample.cell).tolist()
 
     def framework_msd(self) -> float:
-        """Mean-square displacement of the immobile species since production began, in Å².
+        """Mean-square displacement of the immobile species since production began, Å².
 
         Relative to their centre of mass, so that a drift of the whole cell does not count.
         """
-        if self._framework.size == 0:
-            return 0.0
-        moved = (self.atoms.positions - self._reference)[self._framework]
-        masses = self.atoms.get_masses()[self._framework]
-        moved = moved - np.average(moved, axis=0, weights=masses)
-        return float(np.mean(np.sum(moved**2, axis=1)))
-
-    def _check_guards(self) -> float:
-        settings = self.settings
-        forces = self.atoms.get_forces()
-        largest = float(np.abs(forces).max())
-        if not np.isfinite(largest) or largest > settings.max_force_ev_per_angstrom:
-            raise GuardTripped(
-                "forces",
-                f"step {self.step}: a force of {largest:.3g} eV/Å exceeds "
-                f"{settings.max_force_ev_per_angstrom:g}: the potential is outside its training "
-                "data, or the time step is too long",
-            )
-        temperature = float(self.atoms.get_temperature())
-        limit = settings.max_temperature_factor * settings.temperature_k
-        if temperature > limit:
-            raise GuardTripped(
-                "temperature",
-                f"step {self.step}: temperature {temperature:.0f} K exceeds {limit:.0f} K: "
-                "shorten the time step or improve the potential",
-            )
-        distances = neighbour_list("d", self.atoms, settings.min_distance_angstrom)
-        if len(distances):
-            raise GuardTripped(
-                "distance",
-                f"step {self.step}: two atoms are {distances.min():.2f} Å apart, less than "
-                f"{settings.min_distance_angstrom:g}: the potential has collapsed",
-            )
-        if self.step > 0 and settings.max_framework_msd_angstrom2 is not None:
-            moved = self.framework_msd()
-            if moved > settings.max_framework_msd_angstrom2:
-                raise GuardTripped(
-                    "framework",
-                    f"step {self.step}: the framework moved {moved:.2f} Å² "
-                    f"(limit {settings.max_framework_msd_angstrom2:g}): it melts or "
-                    "amorphises, and lattice sites lose their meaning; lower the temperature",
-                )
-        return temperature
+        return self._framework.msd(self.atoms, self._reference, self._reference_cell)

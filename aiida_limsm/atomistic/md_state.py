@@ -1,9 +1,10 @@
-"""Checkpoint of an MD run: everything that the next step depends on."""
+"""Checkpoint of MD runs: everything that the next step depends on."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,98 +15,143 @@ from numpy.typing import NDArray
 
 from aiida_limsm.files import whole_file
 
+Array = NDArray[np.float64]
+
 
 @dataclass
-class RunningStatistics:
-    """Sums over production frames, so that a restart continues the averages."""
+class Moments:
+    """Sums of a series, so that a restart continues its mean and standard deviation."""
 
-    frames: int = 0
-    temperature_sum: float = 0.0
-    temperature_square_sum: float = 0.0
-    framework_msd_angstrom2: float = 0.0
-    restarts: int = 0
+    count: int = 0
+    total: float = 0.0
+    squares: float = 0.0
 
-    def add(self, temperature_k: float, framework_msd_angstrom2: float) -> None:
-        """Count one frame."""
-        self.frames += 1
-        self.temperature_sum += temperature_k
-        self.temperature_square_sum += temperature_k**2
-        self.framework_msd_angstrom2 = framework_msd_angstrom2
+    def add(self, value: float) -> None:
+        """Count one value."""
+        self.count += 1
+        self.total += value
+        self.squares += value**2
 
     @property
-    def mean_temperature_k(self) -> float | None:
-        """Mean over the frames, None before the first."""
-        return self.temperature_sum / self.frames if self.frames else None
+    def mean(self) -> float | None:
+        """None before the first value."""
+        return self.total / self.count if self.count else None
 
     @property
-    def std_temperature_k(self) -> float | None:
-        """Standard deviation over the frames, None before the second."""
-        if self.frames < 2:
+    def std(self) -> float | None:
+        """None before the second value."""
+        if self.count < 2:
             return None
-        mean = self.temperature_sum / self.frames
-        variance = self.temperature_square_sum / self.frames - mean**2
+        variance = self.squares / self.count - (self.total / self.count) ** 2
         return float(np.sqrt(max(variance, 0.0)))
 
 
 @dataclass
-class Checkpoint:
-    """State after ``step`` steps; negative steps are equilibration.
+class RunningStatistics:
+    """What is known of the production so far.
 
-    Positions (Å, unwrapped) and momenta (ASE units) are float64 of shape (N, 3);
-    ``reference`` are the positions at production step 0, from which the framework's
-    displacement is measured. ``identity`` names what a continued run must have in common with
-    this one; the caller decides what that is.
+    ``cell_sum`` adds up the cells (Å) of all frames; ``first_conserved_ev`` and
+    ``last_conserved_ev`` are the conserved energy at both ends.
+    """
+
+    frames: int = 0
+    restarts: int = 0
+    framework_msd_angstrom2: float = 0.0
+    temperature: Moments = field(default_factory=Moments)
+    volume: Moments = field(default_factory=Moments)
+    pressure_gpa: Moments = field(default_factory=Moments)
+    cell_sum: list[list[float]] = field(default_factory=lambda: np.zeros((3, 3)).tolist())
+    first_conserved_ev: float | None = None
+    last_conserved_ev: float | None = None
+    largest_spread_ev_per_angstrom: float | None = None
+
+    @property
+    def mean_cell(self) -> list[list[float]] | None:
+        """Mean of the cell vectors over the frames, Å; None before the first."""
+        return (np.array(self.cell_sum) / self.frames).tolist() if self.frames else None
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RunningStatistics:
+        """Return what :func:`dataclasses.asdict` took apart."""
+        series = ("temperature", "volume", "pressure_gpa")
+        return cls(**{**values, **{name: Moments(**values[name]) for name in series}})
+
+
+@dataclass
+class Checkpoint:
+    """State of one run after ``step`` steps; negative steps are equilibration.
+
+    Positions (Å, unwrapped) and momenta (ASE units) are float64 of shape (N, 3), cells (3, 3), Å.
+    ``reference`` and ``reference_cell`` are of production step 0, from which the framework's
+    displacement is measured. ``integrator`` is the state of thermostat and barostat; ``anchor``
+    are the positions and the cell that the neighbour list was built with, if the engine keeps one.
+    ``ended`` holds kind and message of the guard that stopped the run, if one did.
     """
 
     step: int
-    positions: NDArray[np.float64]
-    momenta: NDArray[np.float64]
-    reference: NDArray[np.float64]
+    positions: Array
+    momenta: Array
+    cell: Array
+    reference: Array
+    reference_cell: Array
     random_state: dict[str, Any]
+    integrator: dict[str, Any] = field(default_factory=dict)
     statistics: RunningStatistics = field(default_factory=RunningStatistics)
-    identity: dict[str, Any] = field(default_factory=dict)
+    anchor: tuple[Array, Array] | None = None
+    ended: tuple[str, str] | None = None
 
-    def write(self, path: Path) -> None:
-        """Write atomically: a kill leaves the old checkpoint or the new one."""
-        meta = {
-            "step": self.step,
-            "random_state": self.random_state,
-            "statistics": asdict(self.statistics),
-            "identity": self.identity,
+
+_ARRAYS = ("positions", "momenta", "cell", "reference", "reference_cell")
+_META = ("step", "random_state", "integrator", "ended")
+
+
+def write_checkpoints(path: Path, runs: Mapping[int, Checkpoint], identity: Any) -> None:
+    """Write the runs of a group as one file: a kill leaves the old checkpoint or the new one.
+
+    ``identity`` names what a continued run must have in common with this one; the caller decides
+    what that is.
+    """
+    meta: dict[str, Any] = {"identity": identity, "runs": {}}
+    arrays: dict[str, Any] = {}
+    for key, run in runs.items():
+        meta["runs"][str(key)] = {
+            **{name: getattr(run, name) for name in _META},
+            "statistics": asdict(run.statistics),
         }
-        with whole_file(path) as temporary, temporary.open("wb") as handle:
-            np.savez(
-                handle,
-                positions=self.positions,
-                momenta=self.momenta,
-                reference=self.reference,
-                meta=np.array(json.dumps(meta)),
-            )
-            handle.flush()
-            os.fsync(handle.fileno())
+        for name in _ARRAYS:
+            arrays[f"{key}_{name}"] = getattr(run, name)
+        if run.anchor is not None:
+            arrays[f"{key}_anchor"], arrays[f"{key}_anchor_cell"] = run.anchor
+    with whole_file(path) as temporary, temporary.open("wb") as handle:
+        np.savez(handle, meta=np.array(json.dumps(meta)), **arrays)
+        handle.flush()
+        os.fsync(handle.fileno())
 
-    @classmethod
-    def read(cls, path: Path) -> Checkpoint:
-        """Read a checkpoint.
 
-        Raises
-        ------
-        ValueError
-            If the file is not a checkpoint of this program.
-        """
-        try:
-            with np.load(path, allow_pickle=False) as data:
-                meta = json.loads(str(data["meta"]))
-                return cls(
-                    step=int(meta["step"]),
-                    positions=data["positions"],
-                    momenta=data["momenta"],
-                    reference=data["reference"],
-                    random_state=meta["random_state"],
-                    statistics=RunningStatistics(**meta["statistics"]),
-                    identity=meta["identity"],
+def read_checkpoints(path: Path) -> tuple[dict[int, Checkpoint], Any]:
+    """Return the runs and the identity of a checkpoint.
+
+    Raises
+    ------
+    ValueError
+        If the file is not a checkpoint of this program.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            meta = json.loads(str(data["meta"]))
+            runs = {}
+            for key, values in meta["runs"].items():
+                anchored = f"{key}_anchor" in data
+                ended = values["ended"]
+                runs[int(key)] = Checkpoint(
+                    **{name: data[f"{key}_{name}"] for name in _ARRAYS},
+                    **{name: values[name] for name in _META if name != "ended"},
+                    statistics=RunningStatistics.from_dict(values["statistics"]),
+                    anchor=(data[f"{key}_anchor"], data[f"{key}_anchor_cell"])
+                    if anchored
+                    else None,
+                    ended=None if ended is None else (str(ended[0]), str(ended[1])),
                 )
-        except (OSError, KeyError, ValueError, EOFError, TypeError, BadZipFile) as error:
-            raise ValueError(
-                f"{path} is not a readable checkpoint: remove it to start anew"
-            ) from error
+            return runs, meta["identity"]
+    except (OSError, KeyError, ValueError, EOFError, TypeError, AttributeError, BadZipFile) as err:
+        raise ValueError(f"{path} is not a readable checkpoint: remove it to start anew") from err

@@ -101,7 +101,7 @@ def _run(
         alignment = _align(trajectory, ions, lattice, start)
         alignments.append(alignment)
         warnings += _framework_warnings(trajectory, alignment, lattice)
-        if crystal is not None:
+        if crystal is not None and not trajectory.framework_at_rest:
             _refuse_other_composition(trajectory, crystal)
     sites = choose_sites(job, crystal, trajectories, alignments, ions, progress, step)
     warnings += sites.warnings
@@ -216,6 +216,11 @@ def _framework_warnings(
             "structure: it is of another crystal or orientation, or the framework has melted"
         )
     warnings = []
+    if trajectory.framework_at_rest and not alignment.is_framework:
+        return [
+            f"{name} holds the mobile ions alone: whether their framework is that of the structure "
+            "cannot be checked"
+        ]
     if lattice is not None and (not alignment.is_framework or len(lattice.framework_numbers) == 0):
         warnings.append(
             f"{name}: no framework species shared with the structure; positions are taken as they "

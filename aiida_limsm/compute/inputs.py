@@ -127,16 +127,28 @@ class EvaluateInput(LimsmModel):
     """Errors of a potential on labelled frames, per file.
 
     With ``e0s_ev`` the model's own isolated-atom energies are replaced first, so that energies
-    of a foundation model can be compared with another code's labels.
+    of a foundation model can be compared with another code's labels. ``committee_files`` are more
+    potentials, trained alike with other seeds: the spread of all of them, ``potential_file``
+    included, is compared with their error. ``force_bins_ev_per_angstrom`` are the bounds between
+    groups of atoms by the size of the labelled force.
     """
 
     potential_file: str = "potential.model"
+    committee_files: tuple[str, ...] = ()
     head: str | None = None
     dataset_files: Annotated[dict[str, str], Field(min_length=1)]
     e0s_ev: dict[Symbol, float] | None = None
+    force_bins_ev_per_angstrom: tuple[Positive, ...] = (0.25, 0.5, 1.0, 2.0)
     device: Device = "cpu"
     dtype: Dtype = "float64"
     threads: PositiveInt = 1
+
+    @model_validator(mode="after")
+    def _bins_ascend(self) -> EvaluateInput:
+        bins = self.force_bins_ev_per_angstrom
+        if list(bins) != sorted(set(bins)):
+            raise ValueError("force_bins_ev_per_angstrom must be ascending")
+        return self
 
 
 class AnalyseInput(LimsmModel):

@@ -1,202 +1,107 @@
-"""``limsm md``: one MLFF trajectory, restartable, written as H5MD."""
+"""``limsm md``: MLFF trajectories, restartable, written as H5MD.
+
+One run, or several seeds and temperatures: as one process or as several side by side.
+"""
 
 from __future__ import annotations
 
-import errno
 import time
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .base import JobError, Status
+from .base import Status
 from .environment import StopSignal
 from .inputs import MdInput
-from .results import MdResults
+from .md_prepare import Prepared, prepare, run_groups
+from .md_workers import run_side_by_side
+from .results import MdResults, MdRunResults
 
 if TYPE_CHECKING:
-    from ase import Atoms
+    from .md_group import GroupResult
 
-    from aiida_limsm.atomistic.md import MdSettings
-    from aiida_limsm.atomistic.md_state import Checkpoint
-
-CHECKPOINT_FILENAME = "checkpoint.npz"
-SEGMENTS_FOLDER = "segments"
-TRAJECTORY_FILENAME = "trajectory.h5"
-
-_GUARD_STATUS = {
-    "forces": Status.FORCES_EXPLODED,
-    "temperature": Status.TEMPERATURE_RUNAWAY,
-    "distance": Status.ATOMS_TOO_CLOSE,
-    "framework": Status.FRAMEWORK_UNSTABLE,
-}
-#: Physics and bookkeeping that a continued run cannot change; lengths and limits it can.
-_IDENTITY_FIELDS = (
-    "temperature_k",
-    "thermostat",
-    "friction_per_ps",
-    "time_step_fs",
-    "equilibration_steps",
-    "frame_interval_steps",
-    "seed",
-    "mobile_species",
-    "dtype",
-    "head",
-)
+#: Which status of the runs is the job's: what a restart can help comes first.
+_ORDER = (Status.DISK_FULL, Status.OUT_OF_WALLTIME)
 
 
 def run_md(job: MdInput, folder: Path, progress: Callable[[str], None] = print) -> MdResults:
-    """Run or continue a trajectory in ``folder``.
+    """Run or continue the trajectories of a job in ``folder``.
 
-    A checkpoint in the folder is continued; frames written after it are dropped and redone. At
-    the end, and when a guard stops the run, the segments become one ``trajectory.h5``.
+    Checkpoints in the folder are continued; frames written after them are dropped and redone. At
+    the end, and when a guard stops a run, its segments become one ``trajectory.h5``.
 
     Raises
     ------
     JobError
-        For input that cannot run: no potential, an element it lacks, a checkpoint that is
+        For input that cannot run: no potential, an element it lacks, no GPU, a checkpoint that is
         damaged or of another run.
     """
-    # Heavy imports stay inside: reading the contract must not load torch.
-    import ase.io
-
-    from aiida_limsm.atomistic.md import GuardTripped, MdRun, MdSettings
-    from aiida_limsm.atomistic.md_state import Checkpoint
-    from aiida_limsm.atomistic.potential import describe_model, load_calculator, require_elements
-    from aiida_limsm.trajectory.segments import SegmentWriter, join_segments, truncate_segments
-
     started = time.monotonic()
-    potential_path = folder / job.potential_file
-    structure_path = folder / job.structure_file
-    for path in (potential_path, structure_path):
-        if not path.is_file():
-            raise JobError(Status.INVALID_INPUT, f"{path} does not exist")
-    try:
-        atoms: Any = ase.io.read(structure_path)
-    except Exception as error:  # ASE's readers raise anything
-        raise JobError(
-            Status.INVALID_INPUT, f"structure_file: {structure_path} cannot be read: {error}"
-        ) from error
-    checkpoint_path = folder / CHECKPOINT_FILENAME
-    segments = folder / SEGMENTS_FOLDER
-    try:
-        potential = describe_model(potential_path)
-        require_elements(potential.elements, set(atoms.symbols))
-        identity = _identity(job, atoms, potential.sha256)
-        checkpoint = Checkpoint.read(checkpoint_path) if checkpoint_path.exists() else None
-        if checkpoint is not None:
-            _check_identity(checkpoint, identity)
-        calculator = load_calculator(
-            potential_path, head=job.head, device=job.device, dtype=job.dtype
-        )
-        # Frames after the checkpoint, or of a run that left none, belong to a killed past.
-        truncate_segments(segments, last_step=checkpoint.step if checkpoint is not None else -1)
-        writer = SegmentWriter(
-            segments,
-            numbers=atoms.numbers,
-            cell=atoms.cell.array,
-            frame_interval_ps=job.frame_interval_steps * job.time_step_fs / 1000.0,
-            initial_step=max(checkpoint.step, 0) if checkpoint is not None else 0,
-        )
-    except ValueError as error:
-        raise JobError(Status.INVALID_INPUT, str(error)) from error
-    if checkpoint is not None:
-        checkpoint.statistics.restarts += 1
-        progress(f"continuing from step {checkpoint.step}")
-    run = MdRun(atoms, calculator, _settings(job, MdSettings), checkpoint)
-
-    def save(state: Checkpoint) -> None:
-        writer.flush()  # frames first: a checkpoint must never be ahead of them
-        replace(state, identity=identity).write(checkpoint_path)
-
-    total = job.steps + job.equilibration_steps
-    first_step = run.step
-    run_started = time.monotonic()
-
-    def steps_per_second() -> float:
-        return (run.step - first_step) / max(time.monotonic() - run_started, 1e-9)
-
-    def report(step: int, temperature: float) -> None:
-        done = step + job.equilibration_steps
-        progress(f"step {done}/{total}  {temperature:.0f} K  {steps_per_second():.1f} steps/s")
-
-    status, message = Status.FINISHED, f"{job.steps} steps done"
-    sha256 = None
-    rate = 0.0
+    prepared = prepare(job, folder)
     with StopSignal() as signal:
 
-        def should_stop() -> bool:
-            elapsed = time.monotonic() - started
-            late = job.max_seconds is not None and elapsed > job.max_seconds
-            return late or signal.received is not None
+        def should_stop() -> str | None:
+            if signal.received is None and job.max_seconds is not None:
+                late = time.monotonic() - started > job.max_seconds
+                return f"max_seconds ({job.max_seconds:g} s)" if late else None
+            return signal.received
 
-        try:
-            try:
-                finished = run.run(
-                    lambda step, positions, temperature, energy: writer.append(
-                        positions, step, temperature, energy
-                    ),
-                    save,
-                    should_stop,
-                    report,
-                )
-                if not finished:
-                    reason = signal.received or f"max_seconds ({job.max_seconds:g} s)"
-                    status = Status.OUT_OF_WALLTIME
-                    message = f"stopped by {reason} at step {run.step} of {job.steps}: run it again"
-            except GuardTripped as guard:
-                status, message = _GUARD_STATUS[guard.kind], str(guard)
-                writer.flush()
-            rate = steps_per_second()
-            if status is not Status.OUT_OF_WALLTIME and run.statistics.frames:
-                sha256 = join_segments(segments, folder / TRAJECTORY_FILENAME)
-        except OSError as error:
-            if not _is_disk_full(error):
-                raise
-            status = Status.DISK_FULL
-            message = (
-                f"no space left in {folder}: free some and run again, frames up to the last "
-                "checkpoint are kept"
+        began = time.monotonic()
+        if job.workers > 1 and len(prepared.groups) > 1:
+            left = None if job.max_seconds is None else job.max_seconds - (began - started)
+            results = run_side_by_side(
+                job, folder, prepared, left, lambda: signal.received, progress
             )
+        else:
+            results = run_groups(job, folder, prepared, None, should_stop, progress)
+        seconds = time.monotonic() - began
+    return _collect(job, prepared, results, seconds, time.monotonic() - started)
+
+
+def _collect(
+    job: MdInput, prepared: Prepared, groups: list[GroupResult], seconds: float, wall: float
+) -> MdResults:
+    runs = tuple(run for group in groups for run in group.runs)
+    one = runs[0] if len(runs) == 1 else None
+    steps = sum(group.steps for group in groups)
+    force_seconds = sum(group.force_seconds for group in groups)
+    status, message = _verdict(runs, job)
+    means: dict[str, Any] = {}
+    if one is not None:
+        names = (
+            "trajectory_file", "trajectory_sha256", "mean_temperature_k", "std_temperature_k",
+            "framework_msd_angstrom2",
+        )  # fmt: skip
+        means = {name: getattr(one, name) for name in names}
+    interval = job.time_step_fs / 1000.0
+    mobile = job.mobile_interval_steps
     return MdResults(
         status=status,
         message=message,
-        trajectory_file=TRAJECTORY_FILENAME if sha256 else None,
-        trajectory_sha256=sha256,
-        frames=run.statistics.frames,
-        steps_done=max(run.step, 0),
-        frame_interval_ps=job.frame_interval_steps * job.time_step_fs / 1000.0,
-        mean_temperature_k=run.statistics.mean_temperature_k,
-        std_temperature_k=run.statistics.std_temperature_k,
-        framework_msd_angstrom2=run.statistics.framework_msd_angstrom2,
-        restarts=run.statistics.restarts,
-        steps_per_second=rate,
-        wall_seconds=time.monotonic() - started,
+        frames=sum(run.frames for run in runs),
+        steps_done=min(run.steps_done for run in runs),
+        frame_interval_ps=job.frame_interval_steps * interval,
+        mobile_interval_ps=None if mobile is None else mobile * interval,
+        restarts=sum(run.restarts for run in runs),
+        runs=runs,
+        batch_size=len(prepared.groups[0].runs),
+        steps_per_second=steps / max(seconds, 1e-9),
+        force_share=force_seconds / max(sum(group.seconds for group in groups), 1e-9),
+        wall_seconds=wall,
+        **means,
     )
 
 
-def _settings(job: MdInput, cls: type[MdSettings]) -> MdSettings:
-    return cls(**{field.name: getattr(job, field.name) for field in fields(cls)})
-
-
-def _identity(job: MdInput, atoms: Atoms, potential_sha256: str) -> dict[str, Any]:
-    """Return what two parts of one trajectory must have in common."""
-    return {
-        **{name: getattr(job, name) for name in _IDENTITY_FIELDS},
-        "structure": [str(atoms.symbols), atoms.cell.array.tolist()],
-        "potential": potential_sha256,
-    }
-
-
-def _check_identity(checkpoint: Checkpoint, identity: dict[str, Any]) -> None:
-    for name, value in identity.items():
-        if checkpoint.identity.get(name) != value:
-            raise ValueError(
-                f"{CHECKPOINT_FILENAME} is of a run with another {name}: use another folder, or "
-                f"remove it and '{SEGMENTS_FOLDER}' to start anew"
-            )
-
-
-def _is_disk_full(error: OSError) -> bool:
-    # h5py reports the failed write in words and does not always set errno
-    return error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+def _verdict(runs: tuple[MdRunResults, ...], job: MdInput) -> tuple[Status, str]:
+    """Return the job's status: the worst of its runs, those first that a restart can help."""
+    counts = Counter(run.status for run in runs)
+    bad = [run for run in runs if run.status is not Status.FINISHED]
+    if not bad:
+        more = f" in each of {len(runs)} runs" if len(runs) > 1 else ""
+        return Status.FINISHED, f"{job.steps} steps done{more}"
+    order = (*_ORDER, *(status for status in counts if status not in _ORDER))
+    worst = next(run for status in order for run in bad if run.status is status)
+    if len(runs) == 1:
+        return worst.status, worst.message
+    return worst.status, f"{counts[worst.status]} of {len(runs)} runs: {worst.message}"

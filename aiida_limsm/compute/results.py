@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from .base import JobResults, LimsmModel, Status
+from .evaluate_results import CommitteeSummary, ErrorDetails
 
 Matrix3 = tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
 
@@ -45,9 +46,12 @@ class ErrorSummary(LimsmModel):
 
 
 class EvaluateResults(JobResults):
-    """Result of ``limsm evaluate``: errors per dataset file; the points are in ``parity.h5``."""
+    """Result of ``limsm evaluate``, per dataset file; the points are in ``parity.h5``."""
 
+    figures: tuple[str, ...] = ()
     errors: dict[str, ErrorSummary] = {}
+    details: dict[str, ErrorDetails] = {}
+    committee: dict[str, CommitteeSummary] = {}
     wall_seconds: float = 0.0
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..markov.arrays import FloatArray, IntArray
-from .layout import SCAN_ROWS, read_layout
+from .layout import SCAN_ROWS, has_one_cell, read_cells, read_layout
 from .salvage import left_open, open_cut_short
 from .writer import H5mdFile
 
@@ -46,6 +46,8 @@ class Trajectory:
         another one, or None.
     frame_interval_ps
         Time between frames.
+    framework_at_rest
+        Whether the drift of a framework, which the file need not hold, was taken off.
     warnings
         What was odd, one line each.
 
@@ -80,6 +82,8 @@ class Trajectory:
         self.cell: FloatArray = layout.cell
         self.cell_changes_at: int | None = layout.cell_changes_at
         self.frame_interval_ps: float = layout.interval_ps
+        attributes = layout.position.parent.attrs
+        self.framework_at_rest: bool = bool(attributes.get("framework_at_rest", False))
         if size is not None:
             remark += f" {self.n_frames} of its {len(layout.position)} frames are whole and used"
         elif remark:
@@ -148,6 +152,18 @@ class Trajectory:
             part = part[np.isfinite(part)]
             total, number = total + float(part.sum()), number + len(part)
         return total / number if number else None
+
+    def cells(self, start: int = 0, stop: int | None = None) -> FloatArray:
+        """Return the cell of every frame, (n, 3, 3), Å."""
+        end = self.n_frames if stop is None else min(stop, self.n_frames)
+        if self.cell_is_constant:
+            return np.broadcast_to(self.cell, (end - start, 3, 3))
+        return read_cells(self._layout, start, end)
+
+    @property
+    def cell_is_constant(self) -> bool:
+        """Whether the file holds one cell for all frames, not one for each."""
+        return has_one_cell(self._layout)
 
     def _observable(self, name: str) -> FloatArray | None:
         series = self._file.get(f"observables/{name}/value")

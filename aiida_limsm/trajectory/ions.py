@@ -99,6 +99,8 @@ def align(
     """
     chosen = framework if len(framework) else np.arange(trajectory.n_atoms)
     weights = masses[chosen] / masses[chosen].sum()
+    if trajectory.framework_at_rest:
+        weights = np.zeros(len(chosen))  # the drift is off, and not to be guessed from the ions
     stop = min(start + SAMPLE_FRAMES, trajectory.n_frames)
     unwrap = Unwrapper(trajectory.cell, trajectory.path.name)
     total = np.zeros((trajectory.n_atoms, 3))

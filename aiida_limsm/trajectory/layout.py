@@ -16,7 +16,7 @@ import numpy as np
 from ..markov.arrays import FloatArray, IntArray
 from .salvage import whole_rows
 
-__all__ = ["CELL_TOLERANCE", "Layout", "read_layout"]
+__all__ = ["CELL_TOLERANCE", "Layout", "has_one_cell", "read_cells", "read_layout"]
 
 CELL_TOLERANCE = 1e-4
 """Å; a cell whose vectors move by more than this is not constant."""
@@ -268,6 +268,21 @@ def _cell(
         if moved.any():
             return cell, begin + int(np.argmax(moved))
     return cell, None
+
+
+def has_one_cell(layout: Layout) -> bool:
+    """Tell whether the cell is stored once, or marked as the same in every frame."""
+    edges = layout.position.parent.parent["box/edges"]
+    if not isinstance(edges, h5py.Group):
+        return True
+    series = edges["value"]
+    return bool(series.attrs.get("constant", False)) or len(series) < layout.n_frames
+
+
+def read_cells(layout: Layout, start: int, stop: int) -> FloatArray:
+    """Return the cells of some frames of a file with a cell per frame, (n, 3, 3), Å."""
+    edges = layout.position.parent.parent["box/edges/value"]
+    return _matrix(edges[start:stop], layout.scale)
 
 
 def _checked(cell: FloatArray, name: str) -> FloatArray:

@@ -42,7 +42,7 @@ class SegmentWriter:
     folder
         Made if missing.
     numbers, cell
-        Atomic numbers (n_atoms,) and cell (rows, Å), constant.
+        Atomic numbers (n_atoms,) and cell (rows, Å); None where every frame has its own cell.
     frame_interval_ps
         Time between frames.
     initial_step
@@ -50,27 +50,32 @@ class SegmentWriter:
         :func:`truncate_segments`).
     frames_per_segment
         Buffer size. At most this many frames are lost by a kill.
+    framework_at_rest
+        See :class:`H5mdFile`.
     """
 
     def __init__(
         self,
         folder: Path,
         numbers: npt.ArrayLike,
-        cell: npt.ArrayLike,
+        cell: npt.ArrayLike | None,
         frame_interval_ps: float,
         initial_step: int = 0,
         frames_per_segment: int = FRAMES_PER_SEGMENT,
+        framework_at_rest: bool = False,
     ) -> None:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         for left_over in self.folder.glob("segment-*.h5.tmp"):
             left_over.unlink()
         self._numbers = np.asarray(numbers)
-        self._cell = np.asarray(cell, dtype=np.float64)
+        self._cell = None if cell is None else np.asarray(cell, dtype=np.float64)
+        self._at_rest = framework_at_rest
         self._interval = frame_interval_ps
         self._size = frames_per_segment
         self._positions: list[npt.NDArray[np.float32]] = []
         self._rows: list[tuple[int, float, float]] = []
+        self._cells: list[npt.NDArray[np.float64]] = []
         self.n_frames = 0
         self._last_step: int | None = None
         existing = _segments(self.folder)
@@ -103,13 +108,19 @@ class SegmentWriter:
         step: int,
         temperature_k: float,
         potential_energy_ev: float,
+        cell: npt.ArrayLike | None = None,
     ) -> None:
-        """Take one frame: unwrapped positions (n_atoms, 3), Å, at an MD step."""
+        """Take one frame: unwrapped positions (n_atoms, 3), Å, at an MD step.
+
+        ``cell`` is wanted where every frame has its own.
+        """
         frame = np.array(positions, dtype=np.float32)
         if frame.shape != (len(self._numbers), 3):
             raise ValueError(f"positions of {len(self._numbers)} atoms wanted, got {frame.shape}")
         if self._last_step is not None and step <= self._last_step:
             raise ValueError(f"step {step} does not come after step {self._last_step}")
+        if self._cell is None:
+            self._cells.append(np.array(cell, dtype=np.float64).reshape(3, 3))
         self._positions.append(frame)
         self._rows.append((step, temperature_k, potential_energy_ev))
         self._last_step = step
@@ -132,10 +143,15 @@ class SegmentWriter:
         steps, temperatures, energies = zip(*self._rows, strict=True)
         with (
             whole_file(target) as temporary,
-            H5mdFile(temporary, self._numbers, self._cell, self._interval, first) as file,
-        ):
-            file.append(np.stack(self._positions), steps, temperatures, energies)
+            H5mdFile(
+                temporary, self._numbers, self._cell, self._interval, first,
+                framework_at_rest=self._at_rest,
+            ) as file,
+        ):  # fmt: skip
+            cells = np.stack(self._cells) if self._cells else None
+            file.append(np.stack(self._positions), steps, temperatures, energies, cells=cells)
         self._positions.clear()
+        self._cells.clear()
         self._rows.clear()
 
 
@@ -179,7 +195,11 @@ def _copy(segments: list[_Segment], target: Path, frames: int | None = None) -> 
     with Trajectory(segments[0].path) as head:
         numbers, cell, interval = head.numbers, head.cell, head.frame_interval_ps
         observed = head.temperature_k is not None
-    file = H5mdFile(target, numbers, cell, interval, segments[0].first_frame, observed)
+        constant, at_rest = head.cell_is_constant, head.framework_at_rest
+    file = H5mdFile(
+        target, numbers, cell if constant else None, interval, segments[0].first_frame, observed,
+        framework_at_rest=at_rest,
+    )  # fmt: skip
     try:
         expected = segments[0].first_frame
         last: int | None = None
@@ -191,7 +211,8 @@ def _copy(segments: list[_Segment], target: Path, frames: int | None = None) -> 
                     raise ValueError(f"{segment.path.name} {problem} the frames before it")
                 if not (
                     np.array_equal(part.numbers, numbers)
-                    and np.array_equal(part.cell, cell)
+                    and part.cell_is_constant == constant
+                    and (not constant or np.array_equal(part.cell, cell))
                     and part.frame_interval_ps == interval
                 ):
                     raise ValueError(f"{segment.path.name} belongs to another system")
@@ -213,6 +234,7 @@ def _copy(segments: list[_Segment], target: Path, frames: int | None = None) -> 
                         part.steps[rows],
                         None if temperature is None else temperature[rows],
                         None if energy is None else energy[rows],
+                        cells=None if constant else part.cells(done, rows.stop),
                     )
                     done += len(block)
     finally:

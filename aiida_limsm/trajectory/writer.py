@@ -72,6 +72,8 @@ class H5mdFile:
         Whether temperature and potential energy are kept.
     fields
         What else is kept: ``velocity``, ``forces``, ``stress``.
+    framework_at_rest
+        Positions have the framework's drift taken off: what reads them needs no framework atoms.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class H5mdFile:
         first_frame: int = 0,
         observables: bool = True,
         fields: Collection[str] = (),
+        framework_at_rest: bool = False,
     ) -> None:
         species = np.asarray(numbers, dtype=np.int32)
         names = [*(("temperature", "potential_energy") if observables else ()), *fields]
@@ -104,6 +107,8 @@ class H5mdFile:
         position = particles.create_group("position")
         position.attrs["frame_interval_ps"] = frame_interval_ps
         position.attrs["first_frame"] = first_frame
+        if framework_at_rest:
+            position.attrs["framework_at_rest"] = True
         edges = box.create_group("edges")
         self._columns = {
             "value": Column.create(position, "value", (len(species), 3), np.float32, "Angstrom"),

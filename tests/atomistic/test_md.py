@@ -1,4 +1,4 @@
-"""The MD engine with ASE's effective-medium potential: cheap, and physics enough."""
+"""MD of a crystal of springs: cheap, and physics enough."""
 
 from __future__ import annotations
 
@@ -12,27 +12,42 @@ import pytest
 from ase import Atoms, units
 from ase.build import bulk
 from ase.calculators.calculator import Calculator
-from ase.calculators.emt import EMT
+from matscipy.neighbours import neighbour_list
 
-from aiida_limsm.atomistic.md import GuardTripped, MdRun, MdSettings
-from aiida_limsm.atomistic.md_state import Checkpoint
+from aiida_limsm.atomistic.guards import GuardTripped, Limits
+from aiida_limsm.atomistic.integrators import Ensemble
+from aiida_limsm.atomistic.md import MdRun, MdSettings, Sample
+from aiida_limsm.atomistic.md_state import Checkpoint, read_checkpoints, write_checkpoints
 
 SETTINGS = MdSettings(
-    temperature_k=300.0,
-    thermostat="langevin",
-    friction_per_ps=5.0,
-    time_step_fs=4.0,
+    ensemble=Ensemble(
+        thermostat="langevin",
+        temperature_k=300.0,
+        time_step_fs=4.0,
+        friction_per_ps=5.0,
+    ),
+    limits=Limits(
+        max_force_ev_per_angstrom=50.0,
+        temperature_band_k=(0.0, 1500.0),
+        min_distance_angstrom=0.0,
+        min_distance_fraction=0.5,
+        max_framework_msd_angstrom2=None,
+    ),
     steps=20,
     equilibration_steps=0,
     frame_interval_steps=5,
     checkpoint_interval_steps=10,
     seed=7,
     mobile_species="Cu",
-    max_framework_msd_angstrom2=None,
-    max_force_ev_per_angstrom=50.0,
-    max_temperature_factor=5.0,
-    min_distance_angstrom=1.0,
 )
+ENSEMBLES = {
+    "nve": {"thermostat": "nve"},
+    "langevin": {},
+    "csvr": {"thermostat": "csvr"},
+    "nose_hoover_chain": {"thermostat": "nose_hoover_chain"},
+    "isotropic": {"thermostat": "nose_hoover_chain", "barostat": "isotropic"},
+    "flexible": {"thermostat": "nose_hoover_chain", "barostat": "flexible"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -43,68 +58,109 @@ def alloy() -> Atoms:
     return atoms
 
 
-class FreshEMT(EMT):
-    """EMT whose forces depend on the positions alone: ASE's keeps an old neighbour list."""
-
-    def calculate(self, atoms: Any = None, *arguments: Any, **options: Any) -> None:
-        self.initialize(atoms)
-        super().calculate(atoms, *arguments, **options)
-
-
 class Springs(Calculator):
-    """Every atom on a spring of its own: as cheap as a potential gets."""
+    """Nearest neighbours on springs: cheap, and with the invariances of a real potential."""
 
-    implemented_properties = ("energy", "forces")
+    implemented_properties = ("energy", "forces", "stress")
+    constant = 2.0  # eV/Å²
 
-    def __init__(self, centres: Any) -> None:
+    def __init__(self, atoms: Atoms) -> None:
         super().__init__()
-        self.centres = centres
+        i, j, images, lengths = neighbour_list("ijSd", atoms, 2.8)
+        half = i < j
+        self.pairs, self.images, self.lengths = (i[half], j[half]), images[half], lengths[half]
 
     def calculate(self, atoms: Any = None, *arguments: Any) -> None:
         super().calculate(atoms, *arguments)
-        moved = atoms.positions - self.centres
-        self.results = {"energy": 1.5 * float(np.sum(moved**2)), "forces": -3.0 * moved}
+        i, j = self.pairs
+        vectors = atoms.positions[j] - atoms.positions[i] + self.images @ atoms.cell.array
+        distances = np.linalg.norm(vectors, axis=1)
+        stretch = distances - self.lengths
+        pull = (self.constant * stretch / distances)[:, None] * vectors
+        forces = np.zeros((len(atoms), 3))
+        np.add.at(forces, i, pull)
+        np.subtract.at(forces, j, pull)
+        stress = vectors.T @ pull / atoms.get_volume()
+        self.results = {
+            "energy": 0.5 * self.constant * float(stretch @ stretch),
+            "forces": forces,
+            "stress": stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]],
+        }
 
 
 class Record:
     """A sink and a place for checkpoints."""
 
     def __init__(self) -> None:
-        self.steps: list[int] = []
-        self.positions: list[Any] = []
-        self.temperatures: list[float] = []
-        self.energies: list[float] = []
+        self.samples: list[Sample] = []
+        self.mobiles: list[Sample] = []
+        self.series: list[Sample] = []
         self.saved: list[Checkpoint] = []
 
-    def sink(self, step: int, positions: Any, temperature_k: float, energy_ev: float) -> None:
-        self.steps.append(step)
-        self.positions.append(positions)
-        self.temperatures.append(temperature_k)
-        self.energies.append(energy_ev)
+    def frame(self, sample: Sample) -> None:
+        self.samples.append(sample)
+
+    def mobile(self, sample: Sample) -> None:
+        self.mobiles.append(sample)
+
+    def thermo(self, sample: Sample) -> None:
+        self.series.append(sample)
 
     def save(self, checkpoint: Checkpoint) -> None:
         self.saved.append(checkpoint)
+
+    @property
+    def steps(self) -> list[int]:
+        return [sample.step for sample in self.samples]
+
+    @property
+    def positions(self) -> list[Any]:
+        return [sample.positions for sample in self.samples]
+
+    @property
+    def temperatures(self) -> Any:
+        return np.array([sample.temperature_k for sample in self.samples])
+
+    @property
+    def conserved(self) -> Any:
+        return np.array([sample.conserved_ev for sample in self.samples])
+
+
+def settings_with(**changes: Any) -> MdSettings:
+    """Change fields of the settings, of the ensemble or of the limits."""
+    parts = {"ensemble": SETTINGS.ensemble, "limits": SETTINGS.limits}
+    for name, part in parts.items():
+        own = {key: changes.pop(key) for key in list(changes) if hasattr(part, key)}
+        parts[name] = replace(part, **own)
+    return replace(SETTINGS, **parts, **changes)  # type: ignore[arg-type]
 
 
 def make(
     atoms: Atoms, checkpoint: Checkpoint | None = None, **changes: Any
 ) -> tuple[MdRun, Record]:
-    return MdRun(atoms, FreshEMT(), replace(SETTINGS, **changes), checkpoint), Record()
+    settings = settings_with(**changes)
+    return MdRun(atoms, Springs(perfect(atoms)), settings, checkpoint), Record()
+
+
+def perfect(atoms: Atoms) -> Atoms:
+    """Return the crystal of springs at rest of which ``atoms`` is a repetition or a distortion."""
+    repeats = round((len(atoms) / 32) ** (1 / 3))
+    return bulk("Cu", cubic=True).repeat(2).repeat(max(repeats, 1))
 
 
 def test_frames_and_steps(alloy: Atoms) -> None:
     start = alloy.get_positions()
     run, record = make(alloy)
     seen: list[int] = []
-    done = run.run(record.sink, record.save, progress=lambda step, temperature: seen.append(step))
+    done = run.run(record, record.save, progress=lambda step, temperature: seen.append(step))
     assert done
     assert record.steps == [0, 5, 10, 15, 20]  # steps / interval + 1
     np.testing.assert_array_equal(record.positions[0], start)
     assert [checkpoint.step for checkpoint in record.saved] == [10, 20] == seen
     assert run.statistics.frames == 5
-    assert run.statistics.mean_temperature_k == pytest.approx(np.mean(record.temperatures))
-    assert run.statistics.std_temperature_k == pytest.approx(np.std(record.temperatures))
-    assert run.run(record.sink, record.save)  # nothing is left to do
+    assert run.statistics.temperature.mean == pytest.approx(np.mean(record.temperatures))
+    assert run.statistics.temperature.std == pytest.approx(np.std(record.temperatures))
+    assert run.run(record, record.save)  # nothing is left to do
     assert len(record.steps) == 5
     np.testing.assert_array_equal(alloy.get_positions(), start)
 
@@ -113,7 +169,7 @@ def test_frames_and_steps(alloy: Atoms) -> None:
 def test_equilibration_need_not_be_a_multiple(alloy: Atoms, equilibration: int) -> None:
     run, record = make(alloy, equilibration_steps=equilibration, steps=10)
     start = run.atoms.get_positions()
-    assert run.run(record.sink, record.save)
+    assert run.run(record, record.save)
     assert record.steps == [0, 5, 10]
     assert run.step == 10
     assert np.abs(record.positions[0] - start).max() > 1e-4
@@ -130,79 +186,166 @@ def test_momentum_and_start_temperature(alloy: Atoms) -> None:
     assert abs(run.atoms.get_temperature() - 600.0) < 4 * error
 
 
-def test_nve_conserves_energy(alloy: Atoms) -> None:
-    run, record = make(alloy, thermostat="nve", steps=500, time_step_fs=2.0, temperature_k=600.0)
-    assert run.run(record.sink, record.save)
-    kinetic = 1.5 * len(alloy) * units.kB * np.array(record.temperatures)
-    total = kinetic + np.array(record.energies)
+@pytest.mark.parametrize("name", ENSEMBLES)
+def test_energy_is_conserved(alloy: Atoms, name: str) -> None:
+    run, record = make(alloy, **ENSEMBLES[name], steps=500, time_step_fs=2.0, temperature_k=600.0)
+    assert run.run(record, record.save)
+    total = [sample.potential_energy_ev for sample in record.samples]
+    kinetic = 1.5 * (len(alloy) - 1) * units.kB * record.temperatures
     assert np.ptp(kinetic) > 0.3  # it does move
-    assert np.ptp(total) / len(alloy) < 2e-4
-    slope = np.polyfit(np.arange(len(total)) * 0.01, total, 1)[0]  # eV/ps
-    assert abs(slope) / len(alloy) < 1e-4
+    if name != "nve":
+        assert np.ptp(kinetic + total) > 0.3  # and takes heat from its bath
+    # the time step's own error of the energy is the same with a bath and without
+    assert np.ptp(record.conserved) / len(alloy) < 3e-4
+    slope = np.polyfit(np.arange(len(total)) * 0.01, record.conserved, 1)[0]  # eV/ps
+    assert abs(slope) / len(alloy) < 2e-4
+
+
+@pytest.mark.parametrize("name", ENSEMBLES)
+def test_the_centre_of_mass_stays(alloy: Atoms, name: str) -> None:
+    run, record = make(alloy, **ENSEMBLES[name], steps=100)
+    assert run.run(record, record.save)
+    np.testing.assert_allclose(run.atoms.get_momenta().sum(axis=0), 0.0, atol=1e-9)
+    if name in ("isotropic", "flexible"):
+        return  # positions scale with the cell
+    weights = run.atoms.get_masses() / run.atoms.get_masses().sum()
+    np.testing.assert_allclose(
+        weights @ record.positions[-1], weights @ record.positions[0], atol=1e-9
+    )
 
 
 def test_nve_follows_the_seed_only(alloy: Atoms) -> None:
     ends = []
     for seed in (1, 1, 2):
         run, record = make(alloy, thermostat="nve", seed=seed)
-        run.run(record.sink, record.save)
+        run.run(record, record.save)
         ends.append(record.positions[-1])
     np.testing.assert_array_equal(ends[0], ends[1])
     assert np.abs(ends[0] - ends[2]).max() > 1e-3
 
 
-def test_langevin_holds_the_temperature(alloy: Atoms) -> None:
-    record = Record()
-    settings = replace(SETTINGS, steps=20000, equilibration_steps=500, friction_per_ps=20.0)
-    run = MdRun(alloy, Springs(alloy.get_positions()), settings)
-    assert run.run(record.sink, record.save)
-    values = np.array(record.temperatures)
-    blocks = values[1:].reshape(20, -1).mean(axis=1)  # 4 ps each: independent
+@pytest.mark.slow
+@pytest.mark.parametrize("thermostat", ["langevin", "csvr", "nose_hoover_chain"])
+def test_temperature_and_its_fluctuations(alloy: Atoms, thermostat: str) -> None:
+    """Canonical: mean T, variance 2 T² / (3N − 3), as of a system at rest as a whole."""
+    run, record = make(
+        alloy, thermostat=thermostat, steps=12_000, equilibration_steps=1000,
+        friction_per_ps=10.0, thermostat_time_fs=50.0,
+    )  # fmt: skip
+    assert run.run(record, record.save)
+    blocks = record.temperatures[1:].reshape(24, -1).mean(axis=1)  # 2 ps each: independent
     error = blocks.std(ddof=1) / np.sqrt(len(blocks))
-    assert error < 5
-    assert abs(values.mean() - 300.0) < 4 * error
-    # canonical fluctuations, not those of a scaled or frozen system
-    expected = 300.0 * np.sqrt(2 / (3 * len(alloy)))
-    assert values.std() == pytest.approx(expected, rel=0.1)
+    assert error < 4
+    assert abs(blocks.mean() - 300.0) < 4 * error
+    expected = 300.0 * np.sqrt(2 / (3 * len(alloy) - 3))
+    assert record.temperatures.std() == pytest.approx(expected, rel=0.12)
 
 
-@pytest.mark.parametrize("thermostat", ["langevin", "nve"])
+@pytest.mark.slow
+@pytest.mark.parametrize("barostat", ["isotropic", "flexible"])
+def test_pressure_and_its_work(alloy: Atoms, barostat: str) -> None:
+    """The mean of the pressure is the one asked for, and a higher one gives a smaller cell."""
+    volumes = []
+    for pressure in (0.0, 8.0):
+        run, record = make(
+            alloy, thermostat="nose_hoover_chain", barostat=barostat, steps=6000,
+            equilibration_steps=1500, pressure_gpa=pressure, thermostat_time_fs=50.0,
+            barostat_time_fs=200.0,
+        )  # fmt: skip
+        assert run.run(record, record.save)
+        values = np.array([sample.pressure_gpa for sample in record.samples])
+        blocks = values[1:].reshape(12, -1).mean(axis=1)
+        error = blocks.std(ddof=1) / np.sqrt(len(blocks))
+        assert error < 0.4
+        assert abs(blocks.mean() - pressure) < 4 * error
+        assert record.temperatures.mean() == pytest.approx(300.0, abs=15.0)
+        volumes.append(np.mean([sample.volume_angstrom3 for sample in record.samples]))
+    assert 0.90 < volumes[1] / volumes[0] < 0.97  # a bulk modulus of copper, within a factor of two
+
+
+@pytest.mark.parametrize("name", ENSEMBLES)
 @pytest.mark.parametrize("equilibration", [0, 7])
-def test_restart_bit_for_bit(
-    alloy: Atoms, tmp_path: Path, thermostat: str, equilibration: int
-) -> None:
-    changes = {"thermostat": thermostat, "equilibration_steps": equilibration, "steps": 30}
+def test_restart_bit_for_bit(alloy: Atoms, tmp_path: Path, name: str, equilibration: int) -> None:
+    changes = {**ENSEMBLES[name], "equilibration_steps": equilibration, "steps": 30}
+    if equilibration and name != "langevin":
+        changes["equilibration_thermostat"] = "csvr"
     whole, whole_record = make(alloy, **changes)
-    assert whole.run(whole_record.sink, whole_record.save)
+    assert whole.run(whole_record, whole_record.save)
 
     record, checkpoint, parts = Record(), None, 0
     path = tmp_path / "checkpoint.npz"
     while True:
         run, _ = make(alloy, checkpoint, **changes)
-        finished = run.run(record.sink, lambda state: state.write(path), lambda: True)
-        checkpoint = Checkpoint.read(path)
+        finished = run.run(
+            record, lambda state: write_checkpoints(path, {0: state}, {}), lambda step: True
+        )
+        checkpoint = read_checkpoints(path)[0][0]
         parts += 1
         if finished:
             break
     assert parts > 5
     assert record.steps == whole_record.steps
     np.testing.assert_array_equal(record.positions, whole_record.positions)
-    np.testing.assert_array_equal(record.energies, whole_record.energies)
+    np.testing.assert_array_equal(record.conserved, whole_record.conserved)
     np.testing.assert_array_equal(record.temperatures, whole_record.temperatures)
+    for one, two in zip(record.samples, whole_record.samples, strict=True):
+        np.testing.assert_array_equal(one.cell, two.cell)
     last = whole_record.saved[-1]
     np.testing.assert_array_equal(checkpoint.momenta, last.momenta)
     assert checkpoint.random_state == last.random_state
+    assert checkpoint.integrator == last.integrator
     assert checkpoint.statistics == last.statistics
+
+
+def test_cadences(alloy: Atoms) -> None:
+    run, record = make(
+        alloy, frame_interval_steps=10, mobile_interval_steps=5, thermo_interval_steps=2,
+        equilibration_steps=3,
+    )  # fmt: skip
+    assert run.interval == 1
+    assert run.run(record, record.save)
+    assert record.steps == [0, 10, 20]
+    assert [sample.step for sample in record.mobiles] == [0, 5, 10, 15, 20]
+    assert [sample.step for sample in record.series] == [-2, *range(0, 21, 2)]
+    for sample in record.mobiles:
+        assert sample.mobile.shape == (24, 3)
+
+
+def test_mobile_ions_are_relative_to_the_framework(alloy: Atoms) -> None:
+    run, record = make(alloy, mobile_interval_steps=5, equilibration_steps=20)
+    assert run.run(record, record.save)
+    framework = alloy.symbols == "Al"
+    for sample in record.mobiles:
+        drift = (sample.positions - alloy.positions)[framework].mean(axis=0)
+        np.testing.assert_allclose(sample.mobile, sample.positions[~framework] - drift, atol=1e-12)
+
+
+def test_equilibration_with_another_thermostat(alloy: Atoms) -> None:
+    run, record = make(
+        alloy, thermostat="nve", equilibration_thermostat="csvr", equilibration_steps=400,
+        steps=400, thermo_interval_steps=5, thermostat_time_fs=20.0,
+    )  # fmt: skip
+    assert run.run(record, record.save)
+    kinetic = 1.5 * (len(alloy) - 1) * units.kB
+    total = {
+        sample.step: sample.potential_energy_ev + kinetic * sample.temperature_k
+        for sample in record.series
+    }
+    before = np.array([energy for step, energy in total.items() if step < 0])
+    after = np.array([energy for step, energy in total.items() if step >= 0])
+    assert np.ptp(before) > 0.5 > 20 * np.ptp(after)
+    # half of what a crystal at rest was given would have gone into its potential energy
+    assert record.temperatures.mean() > 200.0
 
 
 def test_stopping_at_the_last_frame_is_finishing(alloy: Atoms) -> None:
     run, record = make(alloy, steps=5)
-    assert run.run(record.sink, record.save, lambda: True)
+    assert run.run(record, record.save, lambda step: True)
 
 
 def explode(run: MdRun, record: Record) -> GuardTripped:
     with pytest.raises(GuardTripped) as caught:
-        run.run(record.sink, record.save)
+        run.run(record, record.save)
     assert "\n" not in str(caught.value)
     return caught.value
 
@@ -213,17 +356,23 @@ def squeezed(alloy: Atoms) -> Atoms:
     return atoms
 
 
+LOOSE = {"max_force_ev_per_angstrom": 1e9, "temperature_band_k": (0.0, 1e12)}
+
+
 @pytest.mark.parametrize(
     ("prepare", "changes", "kind", "words"),
     [
         (Atoms.copy, {"max_force_ev_per_angstrom": 0.01}, "forces",
          "exceeds 0.01: the potential is outside its training data, or the time step is too long"),
-        (Atoms.copy, {"max_temperature_factor": 1.05, "time_step_fs": 10.0, "seed": 5,
-                      "friction_per_ps": 50.0, "steps": 1000}, "temperature",
-         "K exceeds 315 K: shorten the time step or improve the potential"),
-        (squeezed, {"max_force_ev_per_angstrom": 1e9, "max_temperature_factor": 1e9,
-                    "min_distance_angstrom": 2.2, "frame_interval_steps": 1, "time_step_fs": 0.1},
-         "distance", "Å apart, less than 2.2: the potential has collapsed"),
+        (Atoms.copy, {"temperature_band_k": (0.0, 305.0), "seed": 5, "steps": 1000,
+                      "friction_per_ps": 50.0}, "temperature",
+         "K exceeds 305 K: shorten the time step or improve the potential"),
+        (Atoms.copy, {"thermostat": "nve", "temperature_band_k": (200.0, 1e3), "steps": 1000},
+         "temperature", "K is below 200 K: equilibrate longer"),
+        (squeezed, LOOSE, "distance",
+         "Al and Cu are 0.90 Å apart, less than 1.26: the potential has collapsed"),
+        (squeezed, {**LOOSE, "min_distance_fraction": 0.0, "min_distance_angstrom": 1.0},
+         "distance", "are 0.90 Å apart, less than 1: "),
         (Atoms.copy, {"max_framework_msd_angstrom2": 1e-5}, "framework",
          "(limit 1e-05): it melts or amorphises, and lattice sites lose their meaning"),
     ],
@@ -240,7 +389,25 @@ def test_guards(
     assert guard.kind == kind
     assert str(guard).startswith(f"step {run.step}: ")
     assert words in str(guard)
-    assert record.steps[0] == 0  # what came before is kept
+    # what came before is kept, and nothing of the step at which it stopped
+    assert record.steps == list(range(0, run.step, 5))
+
+
+def test_a_committee(alloy: Atoms) -> None:
+    class Stronger(Springs):
+        constant = 1.5 * Springs.constant
+
+    settings = settings_with(committee_interval_steps=5, max_committee_spread_ev_per_angstrom=0.2)
+    run, record = MdRun(alloy, Springs(alloy), settings, committee=[Stronger(alloy)]), Record()
+    guard = explode(run, record)
+    assert guard.kind == "committee"
+    assert "label this structure and train on it" in str(guard)
+    spreads = [sample.spread_ev_per_angstrom for sample in record.series]
+    assert len(spreads) >= 1
+    # forces F and 1.5 F lie 0.25 F from their mean
+    largest = np.linalg.norm(run.atoms.get_forces(), axis=1).max()
+    assert 0.25 * largest > 0.2
+    assert run.statistics.largest_spread_ev_per_angstrom == max(spreads)
 
 
 def test_forces_that_are_no_numbers(alloy: Atoms) -> None:
@@ -264,5 +431,5 @@ def test_framework_msd_ignores_a_drift(alloy: Atoms) -> None:
 def test_without_a_framework(alloy: Atoms) -> None:
     copper = bulk("Cu", cubic=True)
     run, record = make(copper, max_framework_msd_angstrom2=1e-9, steps=5)
-    assert run.run(record.sink, record.save)
+    assert run.run(record, record.save)
     assert run.statistics.framework_msd_angstrom2 == 0.0

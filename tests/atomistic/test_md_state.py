@@ -5,68 +5,93 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aiida_limsm.atomistic.md_state import Checkpoint, RunningStatistics
+from aiida_limsm.atomistic.md_state import (
+    Checkpoint,
+    Moments,
+    RunningStatistics,
+    read_checkpoints,
+    write_checkpoints,
+)
+
+ARRAYS = ("positions", "momenta", "cell", "reference", "reference_cell")
 
 
-def make_checkpoint() -> Checkpoint:
-    rng = np.random.default_rng(3)
-    statistics = RunningStatistics()
-    statistics.add(600.0, 0.1)
+def make_checkpoint(seed: int = 3, anchored: bool = True) -> Checkpoint:
+    rng = np.random.default_rng(seed)
+    statistics = RunningStatistics(frames=2, first_conserved_ev=-0.1 / 3)
+    statistics.temperature.add(600.0)
     return Checkpoint(
         step=40,
         positions=rng.normal(size=(4, 3)),
         momenta=rng.normal(size=(4, 3)),
+        cell=rng.normal(size=(3, 3)),
         reference=rng.normal(size=(4, 3)),
+        reference_cell=rng.normal(size=(3, 3)),
         random_state=rng.bit_generator.state,
+        integrator={"_eta": rng.normal(size=3).tolist(), "_eps": 1 / 3},
         statistics=statistics,
-        identity={"temperature_k": 600.0, "cell": [[0.1, 0.2, 0.3]]},
+        anchor=(rng.normal(size=(4, 3)), rng.normal(size=(3, 3))) if anchored else None,
+        ended=None if anchored else ("forces", "step 40: too large"),
     )
 
 
-def test_statistics() -> None:
-    statistics = RunningStatistics()
-    assert statistics.mean_temperature_k is None
-    statistics.add(500.0, 0.1)
-    assert (statistics.mean_temperature_k, statistics.std_temperature_k) == (500.0, None)
+def test_moments() -> None:
+    series = Moments()
+    assert series.mean is None
+    series.add(500.0)
+    assert (series.mean, series.std) == (500.0, None)
     values = [500.0, 620.0, 555.0]
-    statistics.add(values[1], 0.2)
-    statistics.add(values[2], 0.15)
-    assert statistics.frames == 3
-    assert statistics.mean_temperature_k == pytest.approx(np.mean(values))
-    assert statistics.std_temperature_k == pytest.approx(np.std(values))
-    assert statistics.framework_msd_angstrom2 == 0.15
+    series.add(values[1])
+    series.add(values[2])
+    assert series.mean == pytest.approx(np.mean(values))
+    assert series.std == pytest.approx(np.std(values))
 
 
-def test_equal_temperatures_have_no_spread() -> None:
-    statistics = RunningStatistics()
+def test_equal_values_have_no_spread() -> None:
+    series = Moments()
     for _ in range(7):
-        statistics.add(0.1, 0.0)  # rounding must not give the root of a negative number
-    assert statistics.std_temperature_k == pytest.approx(0.0, abs=1e-8)
+        series.add(0.1)  # rounding must not give the root of a negative number
+    assert series.std == pytest.approx(0.0, abs=1e-8)
+
+
+def test_mean_cell() -> None:
+    assert RunningStatistics().mean_cell is None
+    statistics = RunningStatistics(frames=4, cell_sum=(8.0 * np.eye(3)).tolist())
+    np.testing.assert_array_equal(statistics.mean_cell, 2.0 * np.eye(3))
 
 
 def test_round_trip(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.npz"
-    written = make_checkpoint()
-    written.write(path)
+    written = {0: make_checkpoint(), 7: make_checkpoint(4, anchored=False)}
+    identity = {"temperature_k": 600.0, "cell": [[0.1, 0.2, 0.3]]}
+    write_checkpoints(path, written, identity)
     assert [entry.name for entry in tmp_path.iterdir()] == ["checkpoint.npz"]
-    read = Checkpoint.read(path)
-    for name in ("positions", "momenta", "reference"):
-        np.testing.assert_array_equal(getattr(read, name), getattr(written, name))
-    for name in ("step", "random_state", "statistics", "identity"):
-        assert getattr(read, name) == getattr(written, name)
+    read, found = read_checkpoints(path)
+    assert found == identity
+    assert list(read) == [0, 7]
+    for key, old in written.items():
+        for name in ARRAYS:
+            np.testing.assert_array_equal(getattr(read[key], name), getattr(old, name))
+        for name in ("step", "random_state", "integrator", "statistics", "ended"):
+            assert getattr(read[key], name) == getattr(old, name)
+    np.testing.assert_array_equal(read[0].anchor[0], written[0].anchor[0])
+    np.testing.assert_array_equal(read[0].anchor[1], written[0].anchor[1])
+    assert read[7].anchor is None
     one, two = np.random.default_rng(), np.random.default_rng()
-    one.bit_generator.state, two.bit_generator.state = written.random_state, read.random_state
+    one.bit_generator.state, two.bit_generator.state = (
+        written[0].random_state, read[0].random_state,
+    )  # fmt: skip
     np.testing.assert_array_equal(one.normal(size=5), two.normal(size=5))
 
 
 @pytest.mark.parametrize("part", [0.0, 0.1, 0.5, 0.99])
 def test_a_file_cut_short(tmp_path: Path, part: float) -> None:
     path = tmp_path / "checkpoint.npz"
-    make_checkpoint().write(path)
+    write_checkpoints(path, {0: make_checkpoint()}, {})
     content = path.read_bytes()
     path.write_bytes(content[: int(part * len(content))])
     with pytest.raises(ValueError, match="is not a readable checkpoint: remove it to start anew"):
-        Checkpoint.read(path)
+        read_checkpoints(path)
 
 
 def test_other_files(tmp_path: Path) -> None:
@@ -74,12 +99,12 @@ def test_other_files(tmp_path: Path) -> None:
     for content in (b"text", b"PK\x03\x04 not a zip archive"):
         path.write_bytes(content)
         with pytest.raises(ValueError, match="is not a readable checkpoint"):
-            Checkpoint.read(path)
+            read_checkpoints(path)
     np.savez(path, positions=np.zeros((2, 3)))
     with pytest.raises(ValueError, match="is not a readable checkpoint"):
-        Checkpoint.read(path)
-    np.savez(path, meta=np.array("{}"), positions=np.zeros(1), objects=np.array([{}], dtype=object))
+        read_checkpoints(path)
+    np.savez(path, meta=np.array("[]"), positions=np.zeros(1), objects=np.array([{}], dtype=object))
     with pytest.raises(ValueError, match="is not a readable checkpoint"):
-        Checkpoint.read(path)
+        read_checkpoints(path)
     with pytest.raises(ValueError, match="is not a readable checkpoint"):
-        Checkpoint.read(tmp_path / "none.npz")
+        read_checkpoints(tmp_path / "none.npz")

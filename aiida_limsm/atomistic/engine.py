@@ -1,0 +1,187 @@
+"""Engines: what gives energies, forces and stresses of one or several systems at once.
+
+``ase`` asks MACE's own ASE calculator, one system after the other, and is the reference. ``mace``
+runs the same model on one graph of all systems, with neighbour lists that have a skin, and
+computes stresses only where they are wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+from numpy.typing import NDArray
+
+from .neighbours import SkinList
+
+Array = NDArray[np.float64]
+Anchor = tuple[Array, Array]
+
+SKIN_ANGSTROM = 0.5
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One system: energy (eV), forces (N, 3) in eV/Å, stress (3, 3) in eV/Å³ with ASE's sign."""
+
+    energy_ev: float
+    forces: Array
+    stress: Array | None
+
+
+class Engine(Protocol):
+    """Evaluates systems; each has a key by which the engine remembers its neighbour list."""
+
+    def evaluate(self, systems: Mapping[int, Atoms], stress: bool) -> dict[int, Evaluation]:
+        """Return energy, forces and, if asked, stress of every system."""
+
+    def anchor(self, key: int) -> Anchor | None:
+        """Return what :meth:`restore` needs so that the next sums come in the same order."""
+
+    def restore(self, key: int, anchor: Anchor | None) -> None:
+        """Go on with the neighbour list of a checkpoint."""
+
+
+class AseEngine:
+    """Any ASE calculator whose results depend on the structure alone."""
+
+    def __init__(self, calculator: Calculator) -> None:
+        self._calculator = calculator
+
+    def evaluate(self, systems: Mapping[int, Atoms], stress: bool) -> dict[int, Evaluation]:
+        """Ask the calculator for one system after the other."""
+        found = {}
+        calculator: Any = self._calculator
+        for key, atoms in systems.items():
+            wanted = ["energy", "forces", *(["stress"] if stress else [])]
+            calculator.calculate(atoms, wanted, [])
+            results = calculator.results
+            found[key] = Evaluation(
+                float(results["energy"]),
+                np.asarray(results["forces"], dtype=np.float64),
+                _matrix(results["stress"]) if stress else None,
+            )
+        return found
+
+    def anchor(self, key: int) -> Anchor | None:
+        """Return None: there is nothing to remember."""
+        return None
+
+    def restore(self, key: int, anchor: Anchor | None) -> None:
+        """Do nothing."""
+
+
+class MaceEngine:
+    """A MACE model on one graph of all systems.
+
+    Parameters
+    ----------
+    calculator
+        A loaded ``MACECalculator``, see :func:`aiida_limsm.atomistic.potential.load_calculator`;
+        its model, head and precision are used.
+    skin_angstrom
+        Of the neighbour lists.
+
+    Raises
+    ------
+    ValueError
+        The model is of a kind whose energy depends on more than the structure.
+    """
+
+    def __init__(self, calculator: Any, skin_angstrom: float = SKIN_ANGSTROM) -> None:
+        import torch
+
+        self._torch = torch
+        self._model = calculator.models[0]
+        kind = type(self._model).__name__
+        if kind not in ("MACE", "ScaleShiftMACE") or hasattr(self._model, "joint_embedding"):
+            raise ValueError(f"engine 'mace' takes no {kind} with embeddings: use engine 'ase'")
+        self._cutoff = float(calculator.r_max)
+        self._skin = skin_angstrom
+        self._device = calculator.device
+        self._dtype = next(self._model.parameters()).dtype
+        self._head = calculator.available_heads.index(calculator.head)
+        self._rank = np.full(119, -1, dtype=np.int64)
+        self._rank[list(calculator.z_table.zs)] = np.arange(len(calculator.z_table.zs))
+        self._lists: dict[int, SkinList] = {}
+        self._fixed: tuple[Any, dict[str, Any]] | None = None
+
+    def evaluate(self, systems: Mapping[int, Atoms], stress: bool) -> dict[int, Evaluation]:
+        """Run the model once on all systems."""
+        torch = self._torch
+        number, device, dtype = torch.from_numpy, self._device, self._dtype
+        cells = np.stack([atoms.cell.array for atoms in systems.values()])
+        edges = [
+            self._list(key).edges(atoms.positions, cell)
+            for (key, atoms), cell in zip(systems.items(), cells, strict=True)
+        ]
+        fixed = self._constants(systems)
+        starts = fixed["starts"]
+        senders = np.concatenate([e.first + s for e, s in zip(edges, starts, strict=False)])
+        receivers = np.concatenate([e.second + s for e, s in zip(edges, starts, strict=False)])
+        shifts = np.concatenate([e.images @ c for e, c in zip(edges, cells, strict=True)])
+        graph = {
+            **fixed["tensors"],
+            "positions": number(np.concatenate([e.positions for e in edges])).to(device, dtype),
+            "edge_index": number(np.stack([senders, receivers]).astype(np.int64)).to(device),
+            "shifts": number(shifts).to(device, dtype),
+            "unit_shifts": number(np.concatenate([e.images for e in edges])).to(device, dtype),
+            "cell": number(cells.reshape(-1, 3)).to(device, dtype),
+        }
+        out = self._model(graph, compute_stress=stress)
+        forces = out["forces"].detach().cpu().numpy().astype(np.float64)
+        # Energies of atoms are added up in double precision: in single, the sum over a thousand
+        # atoms is good to 10 meV only, and no drift of the conserved energy could be seen.
+        energies = out["node_energy"].detach().cpu().numpy().astype(np.float64)
+        stresses = out["stress"].detach().cpu().numpy().astype(np.float64) if stress else None
+        return {
+            key: Evaluation(
+                float(energies[starts[k] : starts[k + 1]].sum()),
+                forces[starts[k] : starts[k + 1]],
+                None if stresses is None else (stresses[k] + stresses[k].T) / 2.0,
+            )
+            for k, key in enumerate(systems)
+        }
+
+    def anchor(self, key: int) -> Anchor | None:
+        """Return the positions and the cell that the neighbour list was built with."""
+        return self._list(key).anchor
+
+    def restore(self, key: int, anchor: Anchor | None) -> None:
+        """Build the neighbour list where it was built before."""
+        if anchor is not None:
+            self._list(key).build(*anchor)
+
+    def _list(self, key: int) -> SkinList:
+        return self._lists.setdefault(key, SkinList(self._cutoff, self._skin))
+
+    def _constants(self, systems: Mapping[int, Atoms]) -> dict[str, Any]:
+        """Return what does not change while the same systems are evaluated."""
+        signature = [(key, atoms.numbers.tobytes()) for key, atoms in systems.items()]
+        if self._fixed is None or self._fixed[0] != signature:
+            torch = self._torch
+            sizes = [len(atoms) for atoms in systems.values()]
+            starts = np.concatenate([[0], np.cumsum(sizes)])
+            ranks = self._rank[np.concatenate([atoms.numbers for atoms in systems.values()])]
+            kinds = int((self._rank >= 0).sum())
+            tensors = {
+                "node_attrs": torch.from_numpy(np.eye(kinds)[ranks]).to(self._dtype),
+                "batch": torch.from_numpy(np.repeat(np.arange(len(sizes)), sizes)),
+                "ptr": torch.from_numpy(starts),
+                "head": torch.full((len(sizes),), self._head, dtype=torch.long),
+            }
+            moved = {name: tensor.to(self._device) for name, tensor in tensors.items()}
+            self._fixed = signature, {"starts": starts, "tensors": moved}
+        return self._fixed[1]
+
+
+def _matrix(stress: Any) -> Array:
+    """Return a stress as (3, 3), from ASE's order xx, yy, zz, yz, xz, xy if need be."""
+    values = np.asarray(stress, dtype=np.float64)
+    if values.shape == (6,):
+        values = values[[[0, 5, 4], [5, 1, 3], [4, 3, 2]]]
+    return values
