@@ -14,7 +14,7 @@ def potential_group() -> None:
 
     \b
     Examples:
-      aiida-limsm potential import my.model --license MIT
+      aiida-limsm potential import my.model --trust --license MIT
       aiida-limsm potential import medium-mpa-0       downloaded by MACE, needs a network
       aiida-limsm potential import demo               the small model of the demo
       aiida-limsm potential list
@@ -29,12 +29,18 @@ def potential_group() -> None:
 @click.option("--license", "license_name", help="Licence of the model.")
 @click.option("--citation", help="What to cite.")
 @click.option("--label", help="Label of the node.")
+@click.option("--trust", is_flag=True, help="The file comes from where it should.")
 def import_command(
-    source: str, license_name: str | None, citation: str | None, label: str | None
+    source: str,
+    license_name: str | None,
+    citation: str | None,
+    label: str | None,
+    trust: bool,
 ) -> None:
     """Store a model file, or a published model by name. The same content is stored once.
 
-    A model file is a pickle: loading it runs code from it. Import only files that you trust.
+    A model file is a pickle: loading it runs code from it. Here a file is read without running
+    anything; without --trust the command says what is in it and stops.
     """
     from ._demo_inputs import demo_foundation
     from ._inspect import import_potential
@@ -44,7 +50,11 @@ def import_command(
     else:
         with tempfile.TemporaryDirectory() as folder:
             node = import_potential(
-                source, license=license_name, citation=citation, folder=Path(folder)
+                source,
+                license=license_name,
+                citation=citation,
+                folder=Path(folder),
+                trusted=trust,
             )
     if label:
         node.label = label

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -10,13 +11,13 @@ import click
 from aiida_limsm import __version__
 
 from .analyse_command import analyse
-from .base import JobError
 from .compare_command import compare
 from .convert_command import convert
 from .environment import configure_threads
 from .jobs import job_options, run_job
 from .neb_command import neb
 from .propagate_command import propagate
+from .results import PotentialInfo
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -98,23 +99,27 @@ main.add_command(compare)
     "--copy-to", type=click.Path(path_type=Path, dir_okay=False), help="Also copy the model here."
 )
 def inspect(source: str, as_json: bool, copy_to: Path | None) -> None:
-    """Describe a MACE model.
+    """Describe a MACE model; nothing in the file is run.
 
     SOURCE is a file, or a published name that MACE downloads.
-
-    Loading a model runs code from it: only trusted files.
     """
     configure_threads(1)
-    from aiida_limsm.atomistic.potential import locate_model
-
-    from .evaluate import inspect_potential
+    from aiida_limsm.atomistic.model_file import read_model_file
 
     try:
-        path = locate_model(source)
-        info = inspect_potential(path)
-    except (JobError, ValueError) as error:
+        path = Path(source).expanduser()
+        if not path.is_file():
+            from aiida_limsm.atomistic.potential import locate_model
+
+            path = locate_model(source)
+        model = read_model_file(path)
+    except (OSError, ValueError) as error:
         click.echo(f"limsm inspect: {error}", err=True)
         raise SystemExit(2) from None
+    info = PotentialInfo(**asdict(model.description))
+    if model.foreign:
+        names = ", ".join(model.foreign)
+        click.echo(f"warning: it names {names}, which no MACE model needs", err=True)
     if copy_to is not None:
         shutil.copyfile(path, copy_to)
     if as_json:

@@ -82,6 +82,10 @@ def test_foundation_that_is_no_model(codes, tmp_path):
 
 def test_foundation_without_lithium(codes, sodium_model):
     line = demo(codes, "--foundation", str(sodium_model))
+    assert f"`aiida-limsm potential import {sodium_model} --trust`" in line
+    trusted = CliRunner().invoke(potential_group, ["import", str(sodium_model), "--trust"])
+    assert trusted.exit_code == 0, trusted.output
+    line = demo(codes, "--foundation", str(sodium_model))
     assert "Na, Si" in line
     assert "Li" in line
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import ase.io
 import pytest
-from aiida import orm
 from aiida.engine import run_get_node
 from aiida.manage.caching import enable_caching
 
