@@ -52,15 +52,12 @@ def evaluate_frames(
     Raises
     ------
     ValueError
-        If there is no frame, or one has no ``REF_energy`` or ``REF_forces``.
+        As :func:`check_labels`.
     """
-    if not frames:
-        raise ValueError("there are no frames to evaluate")
+    check_labels(frames)
     energy = np.empty((len(frames), 2))
     forces, stress = [], []
     for index, labelled in enumerate(frames):
-        if ENERGY_KEY not in labelled.info or FORCES_KEY not in labelled.arrays:
-            raise ValueError(f"frame {index} has no {ENERGY_KEY} and {FORCES_KEY} labels")
         atoms: Any = Atoms(
             numbers=labelled.numbers,
             positions=labelled.positions,
@@ -82,6 +79,28 @@ def evaluate_frames(
         numbers=np.concatenate([atoms.numbers for atoms in frames]).astype(np.int64),
         stress=np.stack(stress) if len(stress) == len(frames) else None,
     )
+
+
+def check_labels(frames: Sequence[Atoms]) -> None:
+    """Make sure that frames can be judged.
+
+    Raises
+    ------
+    ValueError
+        If there is no frame, or one has no ``REF_energy`` or ``REF_forces``, or none that are
+        finite.
+    """
+    if not frames:
+        raise ValueError("there are no frames to evaluate")
+    for index, atoms in enumerate(frames):
+        if ENERGY_KEY not in atoms.info or FORCES_KEY not in atoms.arrays:
+            raise ValueError(
+                f"frame {index} has no {ENERGY_KEY} and {FORCES_KEY} labels: write the energies "
+                "and forces of DFT under these names"
+            )
+        labels = [np.ravel(atoms.info[ENERGY_KEY]), np.ravel(atoms.arrays[FORCES_KEY])]
+        if not np.isfinite(np.concatenate(labels)).all():
+            raise ValueError(f"frame {index} has labels that are not finite: leave it out")
 
 
 def rms(values: Array) -> float:

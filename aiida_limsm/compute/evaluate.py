@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from aiida_limsm.files import whole_file
+from aiida_limsm.markov.observe import Step
 
 from .base import JobError, Status
+from .evaluate_summary import detail, summarise_committee
 from .inputs import EvaluateInput
 from .results import ErrorSummary, EvaluateResults, PotentialInfo
 
 if TYPE_CHECKING:
     from ase import Atoms
+    from mace.calculators import MACECalculator
 
+    from aiida_limsm.atomistic.committee import Committee
     from aiida_limsm.atomistic.evaluation import Parity
 
 PARITY_FILENAME = "parity.h5"
@@ -61,56 +69,128 @@ def read_frames(path: Path) -> list[Atoms]:
 
 
 def run_evaluate(
-    job: EvaluateInput, folder: Path, progress: Callable[[str], None] = print
+    job: EvaluateInput,
+    folder: Path,
+    progress: Callable[[str], None] = print,
+    step: Step = lambda *_: None,
 ) -> EvaluateResults:
     """Predict every frame of every dataset file; write the points to ``parity.h5``.
+
+    Parameters
+    ----------
+    job
+        Files are relative to ``folder``.
+    progress, step
+        Get lines for people, and how far long work is.
 
     Raises
     ------
     JobError
-        For a missing file, an unlabelled frame or an element the potential lacks.
+        For a missing or damaged file, an unlabelled frame, an element that a potential lacks, a
+        head or a device that is not there; before anything is predicted.
     """
+    from aiida_limsm.atomistic.committee import Committee
     from aiida_limsm.atomistic.evaluation import evaluate_frames
-    from aiida_limsm.atomistic.potential import describe_model, load_calculator, require_elements
 
     started = time.monotonic()
-    for name in (job.potential_file, *job.dataset_files.values()):
-        if not (folder / name).is_file():
-            raise JobError(Status.INVALID_INPUT, f"{folder / name} does not exist")
-    datasets = {label: read_frames(folder / name) for label, name in job.dataset_files.items()}
-    errors: dict[str, ErrorSummary] = {}
+    datasets, calculators = _open_all(job, folder)
     points: dict[str, Parity] = {}
-    try:
-        symbols = {
-            symbol for frames in datasets.values() for atoms in frames for symbol in atoms.symbols
-        }
-        require_elements(describe_model(folder / job.potential_file).elements, symbols)
-        calculator = load_calculator(
-            folder / job.potential_file,
-            head=job.head,
-            device=job.device,
-            dtype=job.dtype,
-            e0s_ev=job.e0s_ev,
-        )
-        for label, frames in datasets.items():
-            points[label] = evaluate_frames(frames, calculator)
-            errors[label] = summarise(points[label])
-            progress(
-                f"{label}: {len(frames)} frames, force RMSE "
-                f"{errors[label].rmse_forces_mev_per_angstrom:.1f} meV/Å"
-            )
-    except ValueError as error:
-        raise JobError(Status.INVALID_INPUT, str(error)) from error
-    _write_points(points, folder / PARITY_FILENAME)
+    committees: dict[str, Committee] = {}
+    for label, frames in datasets.items():
+        found = [
+            evaluate_frames(frames, calculator, partial(step, f"{label}{member}"))
+            for calculator, member in zip(calculators, _members(calculators), strict=True)
+        ]
+        points[label] = found[0]
+        rmse = summarise(found[0]).rmse_forces_mev_per_angstrom
+        line = f"{label}: {len(frames)} frames, force RMSE {rmse:.1f} meV/Å"
+        if len(found) > 1:
+            forces = np.stack([parity.forces[:, 1] for parity in found])
+            committees[label] = Committee.of(forces, found[0].forces[:, 0])
+            line += f", {len(found)} potentials"
+        progress(line)
+    _write_points(points, committees, folder / PARITY_FILENAME)
+    edges = job.force_bins_ev_per_angstrom
     return EvaluateResults(
         status=Status.FINISHED,
-        message=f"{sum(e.frames for e in errors.values())} frames evaluated",
-        errors=errors,
+        message=f"{sum(len(frames) for frames in datasets.values())} frames evaluated",
+        errors={label: summarise(parity) for label, parity in points.items()},
+        details={label: detail(parity, edges) for label, parity in points.items()},
+        committee={
+            label: summarise_committee(committee, points[label].n_atoms)
+            for label, committee in committees.items()
+        },
         wall_seconds=time.monotonic() - started,
     )
 
 
-def _write_points(points: dict[str, Parity], path: Path) -> None:
+def _open_all(
+    job: EvaluateInput, folder: Path
+) -> tuple[dict[str, list[Atoms]], list[MACECalculator]]:
+    """Read the frames and load the potentials, the one to judge first; refuse what does not fit."""
+    from aiida_limsm.atomistic.evaluation import check_labels
+    from aiida_limsm.atomistic.potential import describe_model, load_calculator, require_elements
+
+    potentials = [folder / name for name in (job.potential_file, *job.committee_files)]
+    for path in (*potentials, *(folder / name for name in job.dataset_files.values())):
+        if not path.is_file():
+            raise JobError(Status.INVALID_INPUT, f"{path} does not exist")
+    datasets = {label: read_frames(folder / name) for label, name in job.dataset_files.items()}
+    symbols = {
+        symbol for frames in datasets.values() for atoms in frames for symbol in atoms.symbols
+    }
+    name = job.potential_file
+    try:
+        for label, frames in datasets.items():
+            name = job.dataset_files[label]
+            check_labels(frames)
+        calculators = []
+        seen: dict[str, str] = {}
+        for path in potentials:
+            name = path.name
+            info = describe_model(path)
+            require_elements(info.elements, symbols)
+            if info.sha256 in seen:
+                raise ValueError(
+                    f"is the same model as {seen[info.sha256]}: a committee needs potentials of "
+                    "different seeds"
+                )
+            seen[info.sha256] = path.name
+            calculators.append(
+                load_calculator(
+                    path, head=job.head, device=job.device, dtype=job.dtype, e0s_ev=job.e0s_ev
+                )
+            )
+    except ValueError as error:
+        text = str(error)
+        raise JobError(Status.INVALID_INPUT, text if name in text else f"{name}: {text}") from error
+    return datasets, calculators
+
+
+def _members(calculators: Sequence[object]) -> list[str]:
+    """Return what to add to the name of a stage, per potential."""
+    number = len(calculators)
+    return [""] if number == 1 else [f", {k}/{number}" for k in range(1, number + 1)]
+
+
+def read_points(path: Path, label: str) -> dict[str, NDArray[np.float64]]:
+    """Return labels, predictions and the committee's spread of one dataset of ``parity.h5``.
+
+    Raises
+    ------
+    ValueError
+        The file cannot be read or holds no such dataset.
+    """
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return {name: np.asarray(values[()]) for name, values in file[label].items()}
+    except (OSError, KeyError) as error:
+        raise ValueError(f"{path} holds no points of {label}: {error}") from error
+
+
+def _write_points(points: dict[str, Parity], committees: dict[str, Committee], path: Path) -> None:
     """Write labels and predictions, a group per dataset; the file appears when it is whole."""
     import h5py
 
@@ -120,11 +200,16 @@ def _write_points(points: dict[str, Parity], path: Path) -> None:
             for name in ("n_atoms", "energy", "forces", "numbers", "stress"):
                 if (values := getattr(parity, name)) is not None:
                     group.create_dataset(name, data=values, compression="gzip")
+            if label in committees:
+                committee = committees[label]
+                for name in ("mean", "spread", "error"):
+                    group.create_dataset(
+                        f"committee_{name}", data=getattr(committee, name), compression="gzip"
+                    )
 
 
 def summarise(parity: Parity) -> ErrorSummary:
     """Reduce the points of one dataset to its errors, in meV."""
-    import numpy as np
     from ase.data import chemical_symbols
 
     from aiida_limsm.atomistic.evaluation import rms

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from aiida_limsm.compute.base import JobError, Status
-from aiida_limsm.compute.evaluate import inspect_potential, run_evaluate
+from aiida_limsm.compute.evaluate import inspect_potential, read_points, run_evaluate
 from aiida_limsm.compute.inputs import EvaluateInput
 from aiida_limsm.compute.results import EvaluateResults
 
@@ -122,7 +122,9 @@ def test_labels_without_stress(folder: Path, label: Callable[..., list[Any]]) ->
         assert "stress" not in file["test"]
 
 
-def test_refusals(folder: Path, label: Callable[..., list[Any]]) -> None:
+def test_refusals(
+    folder: Path, label: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     import ase.io
 
     def refused(files: dict[str, str], **changes: Any) -> str:
@@ -143,9 +145,123 @@ def test_refusals(folder: Path, label: Callable[..., list[Any]]) -> None:
     assert "empty.xyz cannot be read" in refused({"test": "empty.xyz"})
     del frames[0].arrays["REF_forces"]
     ase.io.write(folder / "test.xyz", frames)
-    assert refused(files) == "frame 0 has no REF_energy and REF_forces labels"
+    assert refused(files) == (
+        "test.xyz: frame 0 has no REF_energy and REF_forces labels: write the energies and forces "
+        "of DFT under these names"
+    )
+    bad = label(2)
+    bad[1].arrays["REF_forces"][0, 0] = np.inf
+    ase.io.write(folder / "bad.xyz", bad)
+    assert refused({"test": "bad.xyz"}) == (
+        "bad.xyz: frame 1 has labels that are not finite: leave it out"
+    )
+    frames = label(1)
+    ase.io.write(folder / "test.xyz", frames)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert "device 'cuda' was asked for but torch sees no GPU" in refused(files, device="cuda")
     frames[0].symbols[0] = "Na"
     ase.io.write(folder / "test.xyz", frames)
     assert "the structure holds Na" in refused(files)
     (folder / "potential.model").write_bytes(b"x")
     assert "cannot be loaded as a MACE model" in refused(files)
+
+
+def vary(source: Path, target: Path, seed: int, size: float) -> None:
+    """Write a model whose weights differ by a little noise: one more member of a committee."""
+    import torch
+
+    from aiida_limsm.atomistic.potential import load_model
+
+    model = load_model(source)
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += size * parameter.std(unbiased=False) * torch.randn_like(parameter)
+    torch.save(model, target)
+
+
+def test_details(folder: Path, aimd_frames: list[Any]) -> None:
+    import ase.io
+
+    ase.io.write(folder / "test.xyz", aimd_frames[:4])
+    results = evaluate(
+        folder, {"test": "test.xyz"}, e0s_ev=E0S_EV, force_bins_ev_per_angstrom=(0.5, 1.0)
+    )
+    errors, found = results.errors["test"], results.details["test"]
+    assert found.forces.rmse_mev_per_angstrom == errors.rmse_forces_mev_per_angstrom
+    assert found.forces.relative_percent == pytest.approx(
+        100 * errors.rmse_forces_mev_per_angstrom / errors.rms_forces_mev_per_angstrom
+    )
+    assert 0.5 < found.forces.cosine < 1
+    assert {key: value.atoms for key, value in found.forces_per_element.items()} == {
+        "Li": 44,
+        "Si": 16,
+    }
+    bins = found.forces_by_magnitude
+    assert [(b.from_ev_per_angstrom, b.to_ev_per_angstrom) for b in bins] == [
+        (0.0, 0.5), (0.5, 1.0), (1.0, None),
+    ]  # fmt: skip
+    assert sum(b.atoms for b in bins) == 60
+    # all squares together are those of the whole
+    total = sum(b.atoms * b.rmse_mev_per_angstrom**2 for b in bins) / 60
+    assert np.sqrt(total) == pytest.approx(found.forces.rmse_mev_per_angstrom)
+    energy = found.energy
+    assert energy.rmse_mev_per_atom**2 == pytest.approx(
+        energy.std_mev_per_atom**2 + energy.mean_mev_per_atom**2
+    )
+    assert found.stress is not None
+    assert found.stress.rmse_mev_per_angstrom3 == errors.rmse_stress_mev_per_angstrom3
+    points = read_points(folder / "parity.h5", "test")
+    pressure = -np.trace(points["stress"], axis1=2, axis2=3) / 3 * 160.21766208
+    assert found.stress.mean_pressure_error_gpa == pytest.approx(
+        (pressure[:, 1] - pressure[:, 0]).mean()
+    )
+    assert results.committee == {}
+    with pytest.raises(ValueError, match="holds no points of train"):
+        read_points(folder / "parity.h5", "train")
+
+
+def test_a_committee(folder: Path, aimd_frames: list[Any]) -> None:
+    import ase.io
+
+    ase.io.write(folder / "test.xyz", aimd_frames[:8])
+    for seed in (1, 2):
+        vary(folder / "potential.model", folder / f"{seed}.model", seed, 0.02)
+    results = evaluate(
+        folder, {"test": "test.xyz"}, committee_files=("1.model", "2.model"), e0s_ev=E0S_EV
+    )
+    found = results.committee["test"]
+    assert found.members == 3
+    points = read_points(folder / "parity.h5", "test")
+    assert points["committee_mean"].shape == (120, 3)
+    single = evaluate(folder, {"test": "test.xyz"}, potential_file="1.model", e0s_ev=E0S_EV)
+    assert single.errors["test"] != results.errors["test"]  # the errors are of the first potential
+    other = read_points(folder / "parity.h5", "test")["forces"][:, 1]
+    spread = points["committee_spread"]
+    assert (np.abs(other - points["committee_mean"]).max(axis=1) <= 3 * spread).all()
+    assert found.rms_spread_mev_per_angstrom == pytest.approx(1e3 * np.sqrt(np.mean(spread**2)))
+    assert 1 < found.rms_spread_mev_per_angstrom < found.rmse_mean_forces_mev_per_angstrom
+    assert found.scaling_factor == pytest.approx(
+        found.rmse_mean_forces_mev_per_angstrom / found.rms_spread_mev_per_angstrom
+    )
+    assert -1 <= found.rank_correlation_atoms <= 1
+    assert sum(entry.atoms for entry in found.calibration) == 120
+    assert len(found.calibration) == 10
+
+
+def test_members_that_do_not_fit(folder: Path, label: Callable[..., list[Any]]) -> None:
+    import ase.io
+
+    ase.io.write(folder / "test.xyz", label(1))
+    shutil.copyfile(folder / "potential.model", folder / "same.model")
+    (folder / "broken.model").write_bytes(b"x")
+
+    def refused(name: str) -> str:
+        with pytest.raises(JobError) as caught:
+            evaluate(folder, {"test": "test.xyz"}, committee_files=(name,))
+        assert not list(folder.glob("parity.h5*"))
+        return caught.value.message
+
+    assert refused("none.model") == f"{folder}/none.model does not exist"
+    assert refused("same.model").startswith("same.model: is the same model as potential.model")
+    assert "broken.model" in refused("broken.model")
