@@ -203,8 +203,10 @@ class LabelWorkChain(LimsmProtocolMixin, WorkChain):
         Were this hook of AiiDA's renamed, the batch would still be right, in groups of
         ``max_concurrent`` that wait for their slowest.
         """
-        if awaitable not in self._awaitables:
-            return  # of an earlier wait
+        # A calculation that was waited for before is known to two callbacks; by identity, since
+        # the two are equal until the first is resolved.
+        if not any(own is awaitable for own in self._awaitables):
+            return
         super()._on_awaitable_finished(awaitable)
         if self.state == ProcessState.WAITING:
             self.resume()

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from aiida import orm
 from aiida.engine import run_get_node
+from aiida.engine.utils import instantiate_process
+from aiida.manage import get_manager
 from aiida.manage.caching import enable_caching
 from ase import Atoms
 from ase.build import bulk
@@ -135,6 +137,25 @@ def test_no_label_at_all(
     assert "electronic minimization" in node.exit_message
     assert outputs["summary"]["labelled"] == 0
     assert "labels" not in outputs
+
+
+def test_a_calculation_that_was_waited_for_twice(
+    computer: orm.Computer, structures: dict[str, orm.StructureData]
+) -> None:
+    """The callback of an earlier wait comes first where there is a broker; it changes nothing."""
+    code = make_code(computer, "/bin/true", "quantumespresso.pw")
+    process = instantiate_process(get_manager().get_runner(), builder(code, structures))
+    child = orm.WorkChainNode().store()
+    waits = []
+    for _ in range(2):
+        process._awaitables = []
+        process.to_context(**{"done.a": child})
+        waits += process._awaitables
+    first, second = waits
+    process._on_awaitable_finished(first)
+    assert [own is second for own in process._awaitables] == [True]
+    process._on_awaitable_finished(second)
+    assert process._awaitables == []
 
 
 def test_labels_and_md_of_one_protocol_are_one_reference(
