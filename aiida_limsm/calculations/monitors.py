@@ -16,6 +16,8 @@ RUNAWAY = "the MD runs away"
 #: Enough for some hundred SCF cycles, or a step of some hundred atoms; a long run's output has
 #: hundreds of MB, and the monitor asks once a minute.
 _TAIL_BYTES = 400_000
+#: By how much the accuracy has to improve in ``patience`` cycles; a healthy SCF needs some five.
+_PROGRESS = 10.0
 _TEMPERATURE = re.compile(r"temperature\s+=\s+(\S+) K")
 _ACCURACY = re.compile(r"estimated scf accuracy\s+<\s+(\S+) Ry")
 _SCF_START = re.compile(r"Self-consistent Calculation|Entering Dynamics|Program PWSCF")
@@ -36,7 +38,7 @@ def watch_pw_md(
     max_temperature_k
         Limit of the instantaneous temperature.
     patience
-        SCF cycles without a better accuracy after which the SCF counts as stuck.
+        SCF cycles in which the accuracy has to become ten times better.
 
     Returns
     -------
@@ -60,11 +62,11 @@ def judge_pw_md(text: str, max_temperature_k: float | None, patience: int) -> st
         start = match.end()
     accuracies = [_float(match) for match in _ACCURACY.findall(text[start:])]
     if len(accuracies) > patience:
-        best = accuracies.index(min(accuracies))
-        if len(accuracies) - 1 - best >= patience:
+        before, lately = min(accuracies[:-patience]), min(accuracies[-patience:])
+        if lately > before / _PROGRESS:
             return (
-                f"{SCF_STUCK}: no better accuracy than {accuracies[best]:.1e} Ry in "
-                f"{len(accuracies) - 1 - best} cycles"
+                f"{SCF_STUCK}: accuracy {lately:.1e} Ry after {len(accuracies)} cycles, "
+                f"{before:.1e} Ry {patience} cycles before"
             )
     return None
 
