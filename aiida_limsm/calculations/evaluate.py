@@ -1,4 +1,4 @@
-"""CalcJob ``limsm.evaluate``: errors of a potential on a reference dataset."""
+"""CalcJob ``limsm.evaluate``: errors of a potential, or a committee, on a reference dataset."""
 
 from __future__ import annotations
 
@@ -19,18 +19,26 @@ class EvaluateCalculation(LimsmCalculation):
     """Runs ``limsm evaluate`` on the splits of a dataset.
 
     Energies are compared with the dataset's E0s written into the model, so that a foundation
-    model of another code is judged by its interaction energy.
+    model of another code is judged by its interaction energy. With more potentials in
+    ``committee``, the spread of all is compared with their error.
     """
 
     JOB_NAME = "evaluate"
     INPUT_MODEL = EvaluateInput
     NODES = ("potential", "dataset")
+    CACHE_VERSION = 2
 
     @classmethod
     def define(cls, spec: Any) -> None:
         """Declare inputs, outputs and files."""
         super().define(spec)
         spec.input("potential", valid_type=PotentialData, help="The model to judge.")
+        spec.input_namespace(
+            "committee",
+            valid_type=PotentialData,
+            required=False,
+            help="More potentials, trained alike with other seeds; `potential` counts as one.",
+        )
         spec.input("dataset", valid_type=ReferenceDatasetData, help="Labelled frames, split.")
         spec.input(
             "parameters",
@@ -43,11 +51,26 @@ class EvaluateCalculation(LimsmCalculation):
 
     @classmethod
     def owned_fields(cls, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the splits that have frames, and the dataset's E0s."""
+        """Return the splits that have frames, the potentials' files, and the dataset's E0s."""
         dataset = inputs["dataset"]
         inputs["potential"].check_elements(dataset.elements)
+        seen = {inputs["potential"].sha256: "potential"}
+        for key, member in sorted((inputs.get("committee") or {}).items()):
+            try:
+                member.check_elements(dataset.elements)
+            except ValueError as error:
+                raise ValueError(f"committee.{key}: {error}") from None
+            if member.sha256 in seen:
+                raise ValueError(
+                    f"committee.{key} is the same model as {seen[member.sha256]}: a committee "
+                    "needs potentials of different seeds"
+                )
+            seen[member.sha256] = f"committee.{key}"
         return {
             "potential_file": "potential.model",
+            "committee_files": tuple(
+                f"committee_{key}.model" for key in sorted(inputs.get("committee") or {})
+            ),
             "dataset_files": {
                 split: f"{split}.xyz" for split, count in dataset.counts.items() if count > 0
             },
@@ -55,9 +78,11 @@ class EvaluateCalculation(LimsmCalculation):
         }
 
     def prepare_files(self, folder: Folder, files: JobFiles) -> None:
-        """Copy the model and the frames."""
+        """Copy the models and the frames."""
         potential = self.inputs.potential
         files.copy(potential, potential.filename, "potential.model")
+        for key, member in sorted((self.inputs.get("committee") or {}).items()):
+            files.copy(member, member.filename, f"committee_{key}.model")
         dataset = self.inputs.dataset
         for split, count in dataset.counts.items():
             if count > 0:

@@ -16,6 +16,7 @@ class EvaluateParser(LimsmParser):
     """Keeps the points behind the errors as a file node."""
 
     RESULTS_MODEL = EvaluateResults
+    CACHE_VERSION = 2
 
     def attach(self, results: EvaluateResults, folder: Path | None) -> None:
         """Attach ``parity``."""

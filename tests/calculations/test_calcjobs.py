@@ -208,6 +208,40 @@ def test_evaluate(prepare: Prepare, evaluate: dict[str, Any], make_splits: Any) 
     assert len(made.calcinfo.local_copy_list) == 3
 
 
+def test_evaluate_a_committee(
+    prepare: Prepare,
+    refuse: Refuse,
+    evaluate: dict[str, Any],
+    tmp_path: Path,
+    potential_info: dict[str, Any],
+) -> None:
+    import hashlib
+
+    def member(content: bytes, **changes: Any) -> PotentialData:
+        path = tmp_path / "member.model"
+        path.write_bytes(content)
+        info = {**potential_info, "sha256": hashlib.sha256(content).hexdigest(), **changes}
+        return PotentialData(path, info).store()
+
+    committee = {"seed_2": member(b"two"), "seed_1": member(b"one")}
+    made = prepare(EvaluateCalculation, **evaluate, committee=committee)
+    written = EvaluateInput.model_validate_json(made.files["input.json"])
+    assert written.committee_files == ("committee_seed_1.model", "committee_seed_2.model")
+    assert [(uuid, target) for uuid, _, target in made.calcinfo.local_copy_list][1:3] == [
+        (committee["seed_1"].uuid, "committee_seed_1.model"),
+        (committee["seed_2"].uuid, "committee_seed_2.model"),
+    ]
+    committee["seed_3"] = member(b"one")
+    assert refuse(EvaluateCalculation, **evaluate, committee=committee) == (
+        "evaluate: committee.seed_3 is the same model as committee.seed_1: a committee needs "
+        "potentials of different seeds"
+    )
+    committee["seed_3"] = member(b"three", elements=["Li"], e0s_ev={"Li": -1.0})
+    assert refuse(EvaluateCalculation, **evaluate, committee=committee).startswith(
+        "evaluate: committee.seed_3: the potential knows Li; the structure has Si"
+    )
+
+
 def test_analyse(prepare: Prepare, analyse: dict[str, Any]) -> None:
     made = prepare(MarkovCalculation, **analyse)
     written = AnalyseInput.model_validate_json(made.files["input.json"])

@@ -73,6 +73,22 @@ def prepare_evaluate(folder: Path) -> None:
     ase.io.write(folder / "test.xyz", FRAMES[14:])
 
 
+def prepare_committee(folder: Path) -> None:
+    """Two members more, whose weights differ by a little noise."""
+    import torch
+
+    from aiida_limsm.atomistic.potential import load_model
+
+    prepare_evaluate(folder)
+    for seed in (1, 2):
+        model = load_model(MODEL)
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight += 0.02 * weight.std(unbiased=False) * torch.randn_like(weight)
+        torch.save(model, folder / f"committee_{seed}.model")
+
+
 def prepare_analyse(folder: Path, supercell: tuple[int, int, int], md: dict[str, Any]) -> None:
     """Make the trajectory that is to be analysed."""
     shutil.copyfile(MODEL, folder / "potential.model")
@@ -110,6 +126,10 @@ CASES: dict[str, Case] = {
     "train/out_of_walltime": (prepare_train, {**TRAIN, "max_seconds": 0.001}),
     "train/invalid_input": (prepare_train, {**TRAIN, "batch_size": 16}),
     "evaluate/finished": (prepare_evaluate, EVALUATE),
+    "evaluate/committee": (
+        prepare_committee,
+        {**EVALUATE, "committee_files": ["committee_1.model", "committee_2.model"]},
+    ),
     "evaluate/invalid_input": (prepare_evaluate, {**EVALUATE, "head": "dft"}),
     "compare/finished": (prepare_compare, COMPARE),
     "compare/trajectory_unusable": (prepare_compare, {**COMPARE, "vdos": "required"}),
