@@ -61,14 +61,15 @@ def measure_correlation(forces: FloatArray, energies: FloatArray) -> Correlation
     Correlation or None
         None where forces or energy do not vary, so that there is nothing to measure.
     """
-    force = autocorrelation(forces.reshape(len(forces), -1))
+    components = forces.reshape(len(forces), 3 * forces.shape[1])
+    force = autocorrelation(components)
     energy = autocorrelation(energies[:, None])
     if force is None or energy is None:
         return None
     return Correlation(
         force_inefficiency=statistical_inefficiency(force),
         energy_inefficiency=statistical_inefficiency(energy),
-        force_decay=decay_lag(force),
+        force_decay=decay_lag(force, components.shape[1]),
         energy_decay=decay_lag(energy),
     )
 
@@ -122,15 +123,23 @@ def statistical_inefficiency(rho: FloatArray) -> float:
     return float(1 + 2 * np.sum(later[: negative[0]] if len(negative) else later))
 
 
-def decay_lag(rho: FloatArray) -> int:
+def decay_lag(rho: FloatArray, columns: int = 1) -> int:
     """Return the first lag from which on |ρ| stays below 1/e, or within its noise.
 
     Later lags count too: forces oscillate, and are alike again after a period. The noise of ρ(k) is
-    twice Bartlett's error, [1 + 2 Σ_{i<k} ρ(i)²] / N being the variance for a process that has
-    decayed before k. Source: M. S. Bartlett, Suppl. J. R. Stat. Soc. 8, 27 (1946).
+    twice Bartlett's error: [1 + 2 Σ_{i<k} ρ(i)²] / N is the variance of one series that has decayed
+    before k, and columns are taken as independent. Source: M. S. Bartlett, Suppl. J. R. Stat. Soc.
+    8, 27 (1946).
+
+    Parameters
+    ----------
+    rho
+        From :func:`autocorrelation`.
+    columns
+        Of the series it came from.
     """
     frames = len(rho)
     known = 1 + 2 * np.concatenate([[0.0, 0.0], np.cumsum(rho[1:-1] ** 2)])[:frames]
-    bound = np.maximum(_THRESHOLD, 2 * np.sqrt(known / frames))
+    bound = np.maximum(_THRESHOLD, 2 * np.sqrt(known / (frames * columns)))
     above = np.flatnonzero(np.abs(rho) > bound)
     return int(above[-1]) + 1 if len(above) else 0

@@ -144,7 +144,7 @@ def _array(
     wanted = tuple(values.shape[0] if size is None else size for size in shape)
     if values.shape != wanted:
         raise ValueError(f"{name}: '{array}' has shape {values.shape}, not {wanted}")
-    finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    finite = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
     if not finite.all():
         raise ValueError(f"{name}: '{array}' of frame {np.argmin(finite)} is not finite")
     return values

@@ -111,6 +111,10 @@ def _cut_batch(labelled: LabelledFrames, settings: DatasetSettings) -> _Source:
 
 def _cut_series(labelled: LabelledFrames, settings: DatasetSettings) -> _Source:
     frames, skip = len(labelled), settings.skip_frames
+    if frames - skip < len(SPLITS):
+        raise ValueError(
+            f"{frames} frames are too few to split with skip_frames={skip}: run longer or keep more"
+        )
     found = measure_correlation(labelled.forces[skip:], labelled.energies[skip:])
     stride, gap = _spacing(found, settings)
     blocks = time_blocks(frames, skip, stride, gap, _fractions(settings))

@@ -117,7 +117,8 @@ def statistics_text(statistics: Mapping[str, SplitStatistics]) -> str:
             values = (getattr(found.elements.get(element), key, None) for found in columns)
             row = [f"force on {element}, {word} (eV/Å)", *(_number(value, 3) for value in values)]
             rows.append(row)
-    for formula in sorted({name for found in columns for name in found.compositions}):
+    formulas = sorted({name for found in columns for name in found.compositions})
+    for formula in formulas if len(formulas) > 1 else []:
         found_here = [found.compositions.get(formula) for found in columns]
         for word, key, digits in (
             ("frames", "frames", 0),

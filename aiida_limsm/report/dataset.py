@@ -18,7 +18,7 @@ COLOURS = {"train": BLUE, "valid": AMBER, "test": VERMILION}
 NARROWEST = 0.12
 """A short source gets this share of the longest one's width, or it would not be seen."""
 MOST_LEVEL_NAMES = 4
-BINS = 40
+MOST_BINS, LEAST_BINS = 40, 8
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,14 @@ def dataset_figure(
     figure = new_figure(9.2, 5.8)
     panels = figure.subplots(2, 2, sharey="row", sharex="col", width_ratios=[4, 1])
     place, edges, centres = _places(frames)
+    number = int(np.clip(len(frames.split) // 4, LEAST_BINS, MOST_BINS))
     for row, values, label in (
         (0, frames.energy_ev_per_atom, "energy over E0s (eV/atom)"),
         (1, frames.max_force_ev_per_angstrom, "largest force (eV/Å)"),
     ):
         ax, histogram = panels[row]
         low, high = float(values.min()), float(values.max())
-        bins = np.linspace(low, high if high > low else low + 1e-3, BINS + 1)
+        bins = np.linspace(low, high if high > low else low + 1e-3, number + 1)
         for split, colour in COLOURS.items():
             chosen = frames.split == split
             ax.plot(

@@ -278,6 +278,8 @@ def test_missing_labels_are_named() -> None:
 def test_too_few_frames() -> None:
     with pytest.raises(ValueError, match=r"^a: 6 frames are too few to split with skip_frames=0"):
         build({"stride": 1, "gap_frames": 2}, a=aimd(6))
+    with pytest.raises(ValueError, match=r"^a: 6 frames are too few to split with skip_frames=9:"):
+        build({"skip_frames": 9}, a=aimd(6))
 
 
 def test_frames_without_stress_and_with_open_boundaries() -> None:

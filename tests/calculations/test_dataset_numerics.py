@@ -81,6 +81,20 @@ def test_oscillation() -> None:
     )
 
 
+def test_many_columns_tell_an_echo_from_noise() -> None:
+    """Forces of many atoms that swing back: one series of this length could not tell."""
+    frames, k = 130, np.arange(130)
+    rho = np.exp(-k / 18.0) * np.cos(2 * np.pi * k / 36.0)
+    assert decay_lag(rho, columns=45) == np.flatnonzero(np.abs(rho) > np.exp(-1))[-1] + 1 > 15
+    assert decay_lag(rho) < 9
+    rng = np.random.default_rng(2)
+    times, phases = np.arange(frames)[:, None], rng.uniform(0, 2 * np.pi, size=(1, 200))
+    forces = np.cos(2 * np.pi * times / rng.normal(36.0, 6.0, size=(1, 200)) + phases)
+    found = measure_correlation(forces[:, :198].reshape(frames, 66, 3), rng.normal(size=frames))
+    assert found is not None
+    assert found.force_decay > 15
+
+
 def test_noise_counts_as_decayed() -> None:
     """Independent frames: all are kept, and none is needed between blocks."""
     rng = np.random.default_rng(3)
