@@ -17,11 +17,11 @@ FIGURE = "neb.png"
 def comparison_text(comparison: PathComparison) -> str:
     """Write barriers and differences as two tables."""
     rows = [["method", "forwards (eV)", "backwards (eV)", "reaction (eV)", ""]]
-    for name, path in comparison.methods.items():
+    for path in comparison.ordered:
         profile = path.profile
         rows.append(
             [
-                name,
+                path.name,
                 f"{profile.barrier_forward_ev:.3f}",
                 f"{profile.barrier_backward_ev:.3f}",
                 f"{profile.reaction_energy_ev:.3f}",

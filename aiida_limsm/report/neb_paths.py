@@ -49,6 +49,16 @@ class PathComparison(LimsmModel):
     methods: dict[str, MethodPath]
     differences: tuple[Difference, ...] = ()
 
+    @property
+    def ordered(self) -> list[MethodPath]:
+        """DFT, potentials on their own paths, then energies on the path of another."""
+        return sorted(self.methods.values(), key=_order)
+
+
+def _order(path: MethodPath) -> tuple[bool, bool, str, str]:
+    other = path.energies_of != path.path_of
+    return other, path.energies_of != DFT, path.energies_of, path.path_of
+
 
 def compare(paths: Iterable[MethodPath]) -> PathComparison:
     """Set methods side by side and take differences from DFT.
@@ -57,7 +67,7 @@ def compare(paths: Iterable[MethodPath]) -> PathComparison:
     gets wrong) and with DFT single points on the potential's path (the energies alone); energies of
     a potential on the path of DFT with those of DFT.
     """
-    paths = list(paths)
+    paths = sorted(paths, key=_order)
     methods = {path.name: path for path in paths}
     differences = []
     for path in paths:

@@ -47,6 +47,12 @@ def pw_code(computer: orm.Computer) -> orm.InstalledCode:
 
 
 @pytest.fixture
+def neb_code(computer: orm.Computer) -> orm.InstalledCode:
+    path = program("neb.x", ROOT / ".limsm" / "bin")
+    return make_code(computer, path, "quantumespresso.neb")
+
+
+@pytest.fixture
 def limsm_code(computer: orm.Computer) -> orm.InstalledCode:
     return make_code(computer, str(Path(sys.executable).parent / "limsm"), "limsm.md")
 

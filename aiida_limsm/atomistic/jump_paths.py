@@ -1,0 +1,177 @@
+"""End points of a migration path from a jump that a Markov model has counted.
+
+A jump table says that an ion went from a site to a site; a path needs a whole structure before and
+after. All other ions stay on the sites that they have in the given structure (the dilute limit of
+one defect), and what the jump needs follows from who is there:
+
+========  ========  ==========================================================================
+start     target    what is done
+========  ========  ==========================================================================
+ion       ion       vacancy: the ion on the target is taken out
+ion       empty     direct: nothing, the target is a vacancy of the structure already
+empty     ion       direct, backwards: the ion on the target begins on the start
+empty     empty     interstitial: an ion is added on the start
+========  ========  ==========================================================================
+
+Cells stay neutral, as in all DFT of this package. Sequences in which several ions move together
+(knock-on) are not made: give their images by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_numbers
+from numpy.typing import NDArray
+
+from aiida_limsm.markov.neighbours import nearest_distances
+from aiida_limsm.markov.sites import SiteLattice
+
+from .band import check_images, find_mic
+
+Mechanism = Literal["vacancy", "direct", "interstitial"]
+
+__all__ = ["Jump", "JumpEnds", "JumpKind", "jump_ends", "jump_kinds"]
+
+#: Jumps between two orbits whose lengths differ less than this (Å) are of one kind.
+SAME_DISTANCE = 0.05
+
+
+@dataclass(frozen=True)
+class Jump:
+    """A row of a jump table: sites by label, lattice image of the target, and how often."""
+
+    from_site: str
+    to_site: str
+    image: tuple[int, int, int]
+    distance_angstrom: float
+    count: int
+
+
+@dataclass(frozen=True)
+class JumpKind:
+    """Jumps of one length between two orbits, in both directions; ``jump`` is the most frequent."""
+
+    orbits: tuple[str, str]
+    jump: Jump
+    count: int
+
+
+@dataclass(frozen=True)
+class JumpEnds:
+    """Structures before and after a jump; ``moving`` is the index of the ion in both."""
+
+    initial: Atoms
+    final: Atoms
+    moving: int
+    mechanism: Mechanism
+
+
+def jump_kinds(jumps: Sequence[Jump], lattice: SiteLattice) -> list[JumpKind]:
+    """Group jumps that symmetry or reversal makes equal, most frequent kind first."""
+    orbit = dict(zip(lattice.labels, lattice.orbits, strict=True))
+    groups: list[tuple[tuple[str, str], list[Jump]]] = []
+    for jump in sorted(jumps, key=lambda jump: -jump.count):
+        first, second = sorted((orbit[jump.from_site], orbit[jump.to_site]))
+        for pair, members in groups:
+            near = abs(members[0].distance_angstrom - jump.distance_angstrom) < SAME_DISTANCE
+            if pair == (first, second) and near:
+                members.append(jump)
+                break
+        else:
+            groups.append(((first, second), [jump]))
+    kinds = [JumpKind(pair, members[0], sum(j.count for j in members)) for pair, members in groups]
+    return sorted(kinds, key=lambda kind: -kind.count)
+
+
+def jump_ends(structure: Atoms, lattice: SiteLattice, jump: Jump, species: str) -> JumpEnds:
+    """Return the structures before and after a jump, see the table above.
+
+    Parameters
+    ----------
+    structure
+        The crystal, or a supercell of it, with the mobile ions where they rest.
+    lattice
+        Sites of the model; its cell must tile that of the structure.
+    jump
+        Which jump.
+    species
+        Symbol of the mobile ions.
+
+    Raises
+    ------
+    ValueError
+        The cell does not tile, ions are not on sites, or the cell is so small that the ion would
+        meet its own image; names the remedy.
+    """
+    cell = structure.cell.array
+    fitted = lattice.matched_to(cell)
+    place = {label: index for index, label in enumerate(fitted.labels)}
+    here = fitted.positions[place[jump.from_site]]
+    there = fitted.positions[place[jump.to_site]] + np.array(jump.image) @ fitted.cell
+    reach = 0.5 * float(nearest_distances(fitted.cell, fitted.positions).min())
+    ions = np.flatnonzero(structure.numbers == atomic_numbers[species])
+    _check_on_sites(structure, ions, fitted, reach)
+    start, target = (_ion_at(structure, ions, point, reach) for point in (here, there))
+    if start is not None and start == target:
+        raise ValueError(
+            f"the jump {jump.from_site} → {jump.to_site} ends on an image of its own start in this "
+            "cell: take a larger supercell"
+        )
+    atoms: Any = Atoms(
+        numbers=structure.numbers, positions=structure.positions, cell=cell, pbc=structure.pbc
+    )
+    # where an ion rests its own position is better than that of the ideal site
+    begin = here if start is None else atoms.positions[start]
+    end = there if target is None else atoms.positions[target]
+    way = find_mic(end - begin, cell, structure.pbc)[0]
+    mechanism: Mechanism = "direct"
+    if start is not None and target is not None:
+        mechanism = "vacancy"
+        del atoms[target]
+        moving = start - int(target < start)
+    elif start is None and target is None:
+        mechanism = "interstitial"
+        atoms.append(species)
+        moving = len(atoms) - 1
+    else:
+        moving = start if start is not None else int(target)  # type: ignore[arg-type]
+    initial, final = atoms, atoms.copy()
+    initial.positions[moving] = begin
+    final.positions[moving] = begin + way
+    if abs(np.linalg.norm(way) - jump.distance_angstrom) > 2 * reach:
+        raise ValueError(
+            f"the jump {jump.from_site} → {jump.to_site} is {jump.distance_angstrom:.2f} Å long, "
+            f"but {np.linalg.norm(way):.2f} Å in this cell: take a larger supercell"
+        )
+    check_images([initial, final])
+    return JumpEnds(initial, final, moving, mechanism)
+
+
+def _check_on_sites(
+    structure: Atoms, ions: NDArray[np.int64], lattice: SiteLattice, reach: float
+) -> None:
+    """Refuse a structure whose ions lie beside the sites, such as one of another origin."""
+    for ion in ions:
+        away = (structure.positions[ion] - lattice.positions) @ np.linalg.inv(lattice.cell)
+        distance = np.linalg.norm((away - np.rint(away)) @ lattice.cell, axis=1).min()
+        if distance > reach:
+            raise ValueError(
+                f"atom {ion + 1} is {distance:.2f} Å from the next site of the model: give the "
+                "structure that marked the sites, or a supercell of it in the same setting"
+            )
+
+
+def _ion_at(
+    structure: Atoms, ions: NDArray[np.int64], point: NDArray[np.float64], reach: float
+) -> int | None:
+    """Return the index of the ion on a site, None where it is empty."""
+    if not len(ions):
+        return None
+    distances = find_mic(structure.positions[ions] - point, structure.cell, structure.pbc)[1]
+    nearest = int(np.argmin(distances))
+    return int(ions[nearest]) if distances[nearest] < reach else None

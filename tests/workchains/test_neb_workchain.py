@@ -1,0 +1,95 @@
+"""One path with real neb.x, pw.x and limsm: Li between two tetrahedral sites of silicon."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from aiida import orm
+from aiida.engine import run_get_node
+from ase import Atoms
+
+from aiida_limsm.report.neb import comparison_text
+from aiida_limsm.report.neb_paths import PathComparison
+from aiida_limsm.workchains.neb import NebComparisonWorkChain
+
+pytestmark = pytest.mark.slow
+
+#: As in the reference calculation: 5 images, 14 Ry, ends unrelaxed 0.478 eV.
+DFT = {
+    "base": {
+        "kpoints_distance": 0.6,
+        "pw": {"parameters": {"SYSTEM": {"ecutwfc": 14.0, "ecutrho": 56.0}}},
+    }
+}
+
+
+def silicon_with_lithium(fraction: float) -> orm.StructureData:
+    """Diamond silicon with lithium on the way between two tetrahedral sites, 9 atoms."""
+    a = 5.46
+    silicon = np.array(
+        [[0, 0, 0], [1, 1, 1], [0, 2, 2], [1, 3, 3], [2, 0, 2], [3, 1, 3], [2, 2, 0], [3, 3, 1]]
+    )
+    lithium = (2 + fraction) * np.ones((1, 3))
+    atoms = Atoms("LiSi8", np.vstack([lithium, silicon]) * a / 4, cell=[a] * 3, pbc=True)
+    return orm.StructureData(ase=atoms)
+
+
+@pytest.fixture
+def ends(aiida_profile: Any) -> list[orm.StructureData]:
+    return [silicon_with_lithium(0.0), silicon_with_lithium(1.0)]
+
+
+@pytest.fixture
+def build(limsm_code, pw_code, neb_code, foundation, pseudo_family, ends):
+    """Return a function that gives a builder of the comparison."""
+
+    def make(**overrides: Any) -> Any:
+        dft = overrides.pop("dft", "both")
+        builder = NebComparisonWorkChain.get_builder_from_protocol(
+            ends, {"foundation": foundation}, limsm_code=limsm_code, pw_code=pw_code,
+            neb_code=neb_code, dft=dft, protocol="fast", overrides={**DFT, **overrides},
+        )  # fmt: skip
+        return builder
+
+    return make
+
+
+def test_three_ways(build: Any) -> None:
+    outputs, node = run_get_node(build())
+    assert node.is_finished_ok, node.exit_message
+    comparison = PathComparison.model_validate(outputs["comparison"].get_dict())
+    assert [path.name for path in comparison.ordered] == [
+        "dft", "foundation", "dft on the path of foundation", "foundation on the path of dft",
+    ]  # fmt: skip
+    print(comparison_text(comparison))
+    dft = comparison.methods["dft"].profile
+    assert 0.3 < dft.barrier_forward_ev < 0.7
+    assert abs(dft.barrier_forward_ev - dft.barrier_backward_ev) < 0.02
+    for path in comparison.methods.values():
+        profile = path.profile
+        assert len(profile.energy_ev) == 5
+        assert np.isfinite(profile.barrier_forward_ev)
+        assert profile.coordinate[0] == 0.0
+        assert profile.coordinate[-1] == pytest.approx(1.0)
+    differences = {(d.method, d.reference): d for d in comparison.differences}
+    assert set(differences) == {
+        ("foundation", "dft"),
+        ("foundation", "dft on the path of foundation"),
+        ("foundation on the path of dft", "dft"),
+    }
+    mine = comparison.methods["foundation"].profile
+    assert differences["foundation", "dft"].forward_mev == pytest.approx(
+        1e3 * (mine.barrier_forward_ev - dft.barrier_forward_ev)
+    )
+    assert outputs["figure"].get_content("rb").startswith(b"\x89PNG")
+    assert set(outputs["paths"]) == {"dft", "foundation", "dft_on_foundation", "foundation_on_dft"}
+    path = outputs["paths"]["dft"]
+    assert path.get_array("forces_ev_per_angstrom").shape == (5, 9, 3)
+    # energies of neb.x and pw.x are one: end point of the band, relaxed by pw.x
+    relaxed = next(n for n in node.called if n.base.attributes.get("process_label") == (
+        "PwBaseWorkChain") and "relax_initial" in str(n.base.links.get_incoming().all_link_labels())
+    )  # fmt: skip
+    energy = relaxed.outputs.output_parameters["energy"]
+    assert path.get_array("energies_ev")[0] == pytest.approx(energy, abs=0.01)
