@@ -18,6 +18,7 @@ ENTRY_POINTS = {
     "md": "limsm.md",
     "train": "limsm.train",
     "evaluate": "limsm.evaluate",
+    "neb": "limsm.neb",
     "analyse": "limsm.markov",
     "compare": "limsm.compare",
 }

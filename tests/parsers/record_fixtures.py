@@ -32,8 +32,8 @@ FRAMES = ase.io.read(HERE.parent / "data_files" / "li11si4_aimd_16.xyz", index="
 MODEL = Path(resources.__file__).parent / "demo_foundation" / "demo_foundation.model"
 RETRIEVED = (
     "input.json", "results.json", "limsm.log", "stdout.txt", "stderr.txt",
-    "trajectory.h5", "potential.model", "mace_run_train.log", "parity.h5", "model.h5",
-    "comparison.h5",
+    "trajectory.h5", "potential.model", "potential_multihead.model", "mace_run_train.log",
+    "parity.h5", "model.h5", "path.extxyz", "comparison.h5",
 )  # fmt: skip
 
 MD = {
@@ -44,6 +44,10 @@ TRAIN = {
     "strategy": "scratch", "foundation_file": None, "max_epochs": 2, "batch_size": 4,
     "architecture": {"num_channels": 2, "max_ell": 1, "correlation": 1},
     "e0s_ev": {"Li": -12.0, "Si": -132.5},
+}  # fmt: skip
+REPLAY = {
+    "strategy": "multihead", "replay_train_file": "replay_train.xyz", "max_epochs": 2,
+    "replay_valid_file": "replay_valid.xyz", "e0s_ev": TRAIN["e0s_ev"],
 }  # fmt: skip
 EVALUATE = {"dataset_files": {"valid": "valid.xyz", "test": "test.xyz"}, "e0s_ev": TRAIN["e0s_ev"]}
 COMPARE = {
@@ -65,6 +69,14 @@ def prepare_md(folder: Path) -> None:
 def prepare_train(folder: Path) -> None:
     ase.io.write(folder / "train.xyz", FRAMES[:8])
     ase.io.write(folder / "valid.xyz", FRAMES[12:14])
+
+
+def prepare_replay(folder: Path) -> None:
+    prepare_train(folder)
+    shutil.copyfile(MODEL, folder / "foundation.model")
+    frames = ase.io.read(HERE.parent / "data_files" / "li_si_replay.xyz", index=":")
+    ase.io.write(folder / "replay_train.xyz", frames[:6])
+    ase.io.write(folder / "replay_valid.xyz", frames[6:8])
 
 
 def prepare_evaluate(folder: Path) -> None:
@@ -104,6 +116,23 @@ def prepare_compare(folder: Path) -> None:
     ase.io.write(folder / "aimd.xyz", FRAMES)
 
 
+def prepare_neb(folder: Path) -> None:
+    """Write an ion and the vacancy beside it: 8c and 4b of the demo crystal."""
+    shutil.copyfile(MODEL, folder / "potential.model")
+    crystal = li3si()
+    start, end = crystal[1:], crystal[1:]
+    end.positions[3] = crystal.positions[0]
+    ase.io.write(folder / "images.extxyz", [start, end])
+
+
+def prepare_one_minimum(folder: Path) -> None:
+    prepare_neb(folder)
+    start = ase.io.read(folder / "images.extxyz", index=0)
+    end = start.copy()
+    end.positions[3] += 0.3
+    ase.io.write(folder / "images.extxyz", [start, end])
+
+
 def prepare_hopping(folder: Path) -> None:
     prepare_analyse(folder, (2, 2, 1), LONG_MD)
 
@@ -111,6 +140,8 @@ def prepare_hopping(folder: Path) -> None:
 def prepare_resting(folder: Path) -> None:
     prepare_analyse(folder, (1, 1, 1), {**MD, "temperature_k": 50.0, "steps": 200})
 
+
+NEB = {"n_images": 3, "optimiser": "bfgs", "fmax_ev_per_angstrom": 0.05}
 
 Case = tuple[Callable[[Path], None], dict[str, Any]]
 CASES: dict[str, Case] = {
@@ -122,6 +153,7 @@ CASES: dict[str, Case] = {
     "md/killed": (prepare_md, {**MD, "steps": 100000}),
     "md/broken_installation": (prepare_md, MD),
     "train/finished": (prepare_train, TRAIN),
+    "train/replay": (prepare_replay, REPLAY),
     "train/loss_not_finite": (prepare_train, {**TRAIN, "learning_rate": 1e6}),
     "train/out_of_walltime": (prepare_train, {**TRAIN, "max_seconds": 0.001}),
     "train/invalid_input": (prepare_train, {**TRAIN, "batch_size": 16}),
@@ -133,6 +165,12 @@ CASES: dict[str, Case] = {
     "evaluate/invalid_input": (prepare_evaluate, {**EVALUATE, "head": "dft"}),
     "compare/finished": (prepare_compare, COMPARE),
     "compare/trajectory_unusable": (prepare_compare, {**COMPARE, "vdos": "required"}),
+    "neb/finished": (prepare_neb, NEB),
+    "neb/out_of_walltime": (prepare_neb, {**NEB, "relax_ends": False, "max_seconds": 0.001}),
+    "neb/not_converged": (prepare_neb, {**NEB, "max_steps": 4, "fmax_ev_per_angstrom": 0.001}),
+    "neb/end_points_collapsed": (prepare_one_minimum, NEB),
+    "neb/atoms_too_close": (prepare_neb, {**NEB, "min_distance_angstrom": 2.6}),
+    "neb/invalid_input": (prepare_neb, {**NEB, "head": "dft"}),
     "analyse/finished": (prepare_hopping, {**ANALYSE, "skip_ps": 0.5}),
     "analyse/unresolved": (prepare_resting, {**ANALYSE, "lag_ps": 0.04}),
     "analyse/trajectory_unusable": (prepare_resting, {**ANALYSE, "skip_ps": 5.0}),

@@ -37,7 +37,7 @@ def rounded(value: Any) -> Any:
 def test_cases_are_small() -> None:
     assert len(CASES) >= 16
     for name in CASES:
-        assert sum(file.stat().st_size for file in (FIXTURES / name).iterdir()) < 300_000, name
+        assert sum(file.stat().st_size for file in (FIXTURES / name).iterdir()) < 600_000, name
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -143,6 +143,20 @@ def test_train_finished(parse: Parse) -> None:
     assert potential.e0s_ev == pytest.approx({"Li": -12.0, "Si": -132.5})
     assert (potential.license, potential.citation) == (None, None)
     assert len(parsed.outputs["output_parameters"]["history"]) == 2
+
+
+def test_train_with_replay(parse: Parse) -> None:
+    outputs = parse("train/replay").outputs
+    assert outputs["potential"].heads == ("Default",)
+    assert outputs["multihead"].heads == ("pt_head", "Default")
+    assert outputs["potential"].e0s_ev == pytest.approx({"Li": -12.0, "Si": -132.5})
+    results = outputs["output_parameters"].get_dict()
+    assert {head: sorted(errors) for head, errors in results["errors"].items()} == {
+        "Default": ["train", "valid"],
+        "pt_head": ["train", "valid"],
+    }
+    for errors in (results["initial"], results["history"][0]):
+        assert errors["replay_rmse_forces_mev_per_angstrom"] > 0
 
 
 def test_licence_and_citation_are_the_foundation_s(
