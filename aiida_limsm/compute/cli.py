@@ -14,10 +14,12 @@ from .analyse_command import analyse
 from .compare_command import compare
 from .convert_command import convert
 from .environment import configure_threads
+from .evaluate_command import evaluate
 from .jobs import job_options, run_job
 from .neb_command import neb
 from .propagate_command import propagate
 from .results import PotentialInfo
+from .train_command import train
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -39,6 +41,7 @@ def main() -> None:
       limsm md input.json           run, or continue what was stopped
       limsm md input.json --set steps=100000
       limsm neb start.cif end.cif --potential my.model     path and barrier of a jump
+      limsm evaluate my.model test.xyz     errors on labelled frames
       limsm md --fields             every field with its unit, type, default
       limsm inspect my.model        elements, cut-off, heads, E0s
 
@@ -66,30 +69,8 @@ _add(
     with run/potential.model and run/structure.extxyz; writes run/trajectory.h5 (H5MD).
     """,
 )
-_add(
-    "train",
-    """Train or fine-tune a MACE potential with mace_run_train.
-
-    \b
-    Example:
-      limsm train --folder fit --set 'e0s_ev={"Li": -5.7, "Si": -103.2}'
-    with fit/foundation.model, fit/train.xyz and fit/valid.xyz; writes fit/potential.model.
-    """,
-)
-_add(
-    "evaluate",
-    """Errors of a potential on labelled frames.
-
-    \b
-    Example:
-      limsm evaluate --set 'dataset_files={"test": "test.xyz"}' --set potential_file=my.model
-    """,
-)
-for _command in (convert, analyse, propagate, neb):
+for _command in (train, convert, analyse, compare, propagate, evaluate, neb):
     main.add_command(_command)
-
-
-main.add_command(compare)
 
 
 @main.command()

@@ -39,7 +39,7 @@ from .results import (
 from .train_inputs import TrainInput
 from .train_results import TrainResults
 
-__all__ = ["JOBS", "Job", "execute", "job_options", "run_job"]
+__all__ = ["JOBS", "Job", "execute", "job_folder", "job_options", "run_job"]
 
 Runner = Callable[[Any, Path, Callable[[str], None]], JobResults]
 
@@ -144,6 +144,11 @@ def _finish(results: JobResults, folder: Path) -> None:
     click.echo(f"{message}; results in {folder / RESULTS_FILENAME}")
 
 
+def job_folder(path: Path | None, folder: Path | None) -> Path:
+    """Return where a job works: the folder that was named, else that of its input file."""
+    return folder or (path.parent if path is not None else Path())
+
+
 def run_job(
     name: str, path: Path | None, settings: tuple[str, ...], folder: Path | None, describe: bool
 ) -> None:
@@ -154,7 +159,7 @@ def run_job(
         return
     if path is None and not settings:
         path = (folder or Path()) / INPUT_FILENAME
-    where = folder or (path.parent if path is not None else Path())
+    where = job_folder(path, folder)
     try:
         job_input = _build_input(job, path, settings)
     except JobError as error:
