@@ -53,9 +53,7 @@ def jump_endpoints(
     jumps = [Jump(r.from_site, r.to_site, r.image, r.distance_a, r.count) for r in rows]
     kinds = jump_kinds(jumps, lattice)
     if not 1 <= rank.value <= len(kinds):
-        raise ValueError(
-            f"rank: the model has {len(kinds)} kinds of jump, there is no {rank.value}"
-        )
+        raise ValueError(f"rank: {rank.value} asked, the kinds of jump of the model: {len(kinds)}")
     kind = kinds[rank.value - 1]
     crystal = atoms_of(structure).repeat(supercell.get_list())
     ends = jump_ends(crystal, lattice, kind.jump, markov_model.species)

@@ -22,10 +22,10 @@ class MlffNebParser(LimsmParser):
 
         if results.path_file is None or folder is None:
             return
+        if not (folder / results.path_file).is_file():
+            raise ValueError(f"{results.path_file} does not exist")
         try:
             images: Any = ase.io.read(folder / results.path_file, index=":")
-        except OSError:
-            raise
         except Exception as error:  # ASE's readers raise anything
             raise ValueError(f"{results.path_file} cannot be read: {error}") from error
         if len(images) != results.n_images:

@@ -47,11 +47,10 @@ def build(limsm_code, pw_code, neb_code, foundation, pseudo_family, ends):
 
     def make(**overrides: Any) -> Any:
         dft = overrides.pop("dft", "both")
-        builder = NebComparisonWorkChain.get_builder_from_protocol(
+        return NebComparisonWorkChain.get_builder_from_protocol(
             ends, {"foundation": foundation}, limsm_code=limsm_code, pw_code=pw_code,
             neb_code=neb_code, dft=dft, protocol="fast", overrides={**DFT, **overrides},
         )  # fmt: skip
-        return builder
 
     return make
 
@@ -87,9 +86,65 @@ def test_three_ways(build: Any) -> None:
     assert set(outputs["paths"]) == {"dft", "foundation", "dft_on_foundation", "foundation_on_dft"}
     path = outputs["paths"]["dft"]
     assert path.get_array("forces_ev_per_angstrom").shape == (5, 9, 3)
-    # energies of neb.x and pw.x are one: end point of the band, relaxed by pw.x
-    relaxed = next(n for n in node.called if n.base.attributes.get("process_label") == (
-        "PwBaseWorkChain") and "relax_initial" in str(n.base.links.get_incoming().all_link_labels())
-    )  # fmt: skip
+    # energies of neb.x are those of pw.x: the end point of the band was relaxed by it
+    (relaxed,) = node.base.links.get_outgoing(link_label_filter="relax_initial").all_nodes()
     energy = relaxed.outputs.output_parameters["energy"]
-    assert path.get_array("energies_ev")[0] == pytest.approx(energy, abs=0.01)
+    assert path.get_array("energies_ev")[0] == pytest.approx(energy, abs=1e-3)
+
+
+def calculations(workchain: orm.WorkChainNode) -> list[orm.CalcJobNode]:
+    found = [n for n in workchain.called_descendants if n.process_label == "NebCalculation"]
+    return sorted(found, key=lambda n: n.pk)
+
+
+def test_neb_x_goes_on_after_its_walltime(build: Any) -> None:
+    """Stopped by max_seconds within an iteration, for real, until the band has converged."""
+    builder = build(dft="neb", relax_ends=False, max_iterations=30, base=walltime(5.0))
+    builder.potentials = {}
+    outputs, node = run_get_node(builder)
+    assert node.is_finished_ok, node.exit_message
+    jobs = calculations(node)
+    assert len(jobs) >= 2
+    assert {job.exit_status for job in jobs[:-1]} == {400}
+    assert [job.inputs.parameters["PATH"]["restart_mode"] for job in jobs] == (
+        ["from_scratch"] + ["restart"] * (len(jobs) - 1)
+    )
+    profile = outputs["comparison"]["methods"]["dft"]["profile"]
+    # that of the relaxed band is 0.478 eV; silicon at the ends is not relaxed here
+    assert profile["barrier_forward_ev"] == pytest.approx(0.45, abs=0.1)
+
+
+def walltime(seconds: float) -> dict[str, Any]:
+    parameters = {**DFT["base"]["pw"]["parameters"], "CONTROL": {"max_seconds": seconds}}
+    return {**DFT["base"], "pw": {"parameters": parameters}}
+
+
+def test_a_band_that_does_not_converge_is_kept(build: Any) -> None:
+    """Too few steps for neb.x and for the potential: both say so, and give what they have."""
+    builder = build(
+        dft="neb", n_images=3, relax_ends=False, max_iterations=1, path={"nstep_path": 1},
+        mlff={"max_steps": 1},
+    )  # fmt: skip
+    outputs, node = run_get_node(builder)
+    assert node.exit_status == 310
+    assert "foundation: MlffNebWorkChain" in node.exit_message
+    assert "raise max_steps and run it again" in node.exit_message
+    assert "dft: DftNebWorkChain" in node.exit_message
+    assert "maximum number of iterations" in node.exit_message
+    assert [job.exit_status for job in calculations(node)] == [502]
+    assert set(outputs["paths"]) == {"dft", "foundation", "foundation_on_dft"}
+    methods = outputs["comparison"]["methods"]
+    assert methods["dft"]["converged"] is methods["foundation"]["converged"] is False
+    assert methods["dft"]["profile"]["barrier_forward_ev"] > 0.1
+
+
+def test_potentials_alone(build: Any) -> None:
+    """No DFT at all; a second label for the same file."""
+    builder = build(dft="none", n_images=3)
+    builder.potentials = {**builder.potentials, "again": builder.potentials["foundation"]}
+    outputs, node = run_get_node(builder)
+    assert node.is_finished_ok, node.exit_message
+    methods = outputs["comparison"]["methods"]
+    assert set(methods) == {"again", "foundation"}
+    assert methods["again"]["profile"] == methods["foundation"]["profile"]
+    assert outputs["comparison"]["differences"] == []
