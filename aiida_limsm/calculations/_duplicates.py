@@ -177,9 +177,7 @@ def _same_in_other_order(
         shifts = _wrapped(one[atoms, None] - other[None, atoms], pbc) @ cell
         distances = np.linalg.norm(shifts, axis=2)
         partner = distances.argmin(axis=1)
-        count = len(partner)
-        if distances[np.arange(count), partner].max() > tolerance:
-            return False
-        if len(np.unique(partner)) < count:
+        furthest = distances[np.arange(len(partner)), partner].max()
+        if furthest > tolerance or len(np.unique(partner)) < len(partner):
             return False
     return True

@@ -1,18 +1,12 @@
 from __future__ import annotations
 
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pytest
 from aiida import orm
 from aiida.manage.caching import enable_caching
-from hypothesis import HealthCheck, assume, given, reject, settings
-from hypothesis import strategies as st
 
-from aiida_limsm.calculations._dataset_settings import read_settings
-from aiida_limsm.calculations._labelled import read_labelled
-from aiida_limsm.calculations._selection import Selection, select_frames
 from aiida_limsm.calculations.dataset import DatasetSettings, build_dataset, validate_dataset
 from aiida_limsm.data.dataset import SPLITS, ReferenceDatasetData
 
@@ -77,11 +71,6 @@ def build(
 ) -> ReferenceDatasetData:
     atoms = {} if e0s is None else {"isolated_atoms": orm.Dict(e0s)}
     return build_dataset(parameters=orm.Dict(parameters), **atoms, **trajectories)
-
-
-def select(parameters: dict[str, Any], **trajectories: orm.TrajectoryData) -> Selection:
-    sources = [read_labelled(name, trajectories[name]) for name in sorted(trajectories)]
-    return select_frames(sources, read_settings(parameters))
 
 
 pytestmark = pytest.mark.usefixtures("aiida_profile")
@@ -280,6 +269,8 @@ def test_too_few_frames() -> None:
         build({"stride": 1, "gap_frames": 2}, a=aimd(6))
     with pytest.raises(ValueError, match=r"^a: 6 frames are too few to split with skip_frames=9:"):
         build({"skip_frames": 9}, a=aimd(6))
+    with pytest.raises(ValueError, match=r"^a: 1 frames are too few to split with skip_frames=0:"):
+        build({}, a=aimd(1))
 
 
 def test_frames_without_stress_and_with_open_boundaries() -> None:
@@ -312,97 +303,6 @@ def test_frames_of_a_batch_that_are_also_in_a_trajectory_are_dropped() -> None:
     assert dataset.selection["removed"] == {
         "duplicates": 2, "beside_duplicates": 0, "above_max_force": 0,
     }  # fmt: skip
-
-
-def test_runs_with_one_start_share_it_once() -> None:
-    first, second = aimd(30), aimd(30, seed=1)
-    set_array(second, "positions", 0, first.get_array("positions")[0])
-    selection = select(ALL, a=first, b=second)
-    assert selection.report["removed"]["duplicates"] == 1
-    assert selection.report["removed"]["beside_duplicates"] == 0
-    assert (1, 0) not in selection.frames["train"]
-    assert (1, 1) in selection.frames["train"]
-
-
-def world(steps: int = 300) -> np.ndarray:
-    """One long smooth run of which pieces are cut; 0.05 Å a step at most."""
-    rng = np.random.default_rng(7)
-    rates, phases = rng.uniform(0.02, 0.06, size=(2, 3, 3)) * np.array([1, 100])[:, None, None]
-    return 0.5 * np.sin(rates * np.arange(steps)[:, None, None] + phases) + [[0], [1.5], [3.0]]
-
-
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(
-    starts=st.lists(st.integers(0, 120), min_size=2, max_size=3),
-    lengths=st.lists(st.integers(30, 80), min_size=3, max_size=3),
-    abut=st.booleans(),
-    stride=st.integers(1, 3),
-    gap=st.integers(0, 4),
-    skip=st.integers(0, 5),
-    labels=st.lists(st.integers(0, 200), max_size=6, unique=True),
-)
-def test_pieces_of_one_run_do_not_leak(
-    starts: list[int],
-    lengths: list[int],
-    abut: bool,
-    stride: int,
-    gap: int,
-    skip: int,
-    labels: list[int],
-) -> None:
-    """Whatever overlaps: frames of two splits are at least the gap apart in time, none is twice."""
-    distance = (gap + 1) * stride
-    if abut:
-        starts[1] = starts[0] + lengths[0]
-    pieces = list(zip(starts, lengths, strict=False))
-    for one, length in pieces:
-        # a hole in the run that is longer than a step is not seen
-        assume(not any(1 < other - one - length < distance for other, _ in pieces))
-    positions = world()
-    sources = []
-    for number, (start, length) in enumerate(pieces):
-        node = aimd(length, seed=number)
-        node.set_array("positions", positions[start : start + length])
-        sources.append(read_labelled(f"piece{number}", node))
-    if labels:
-        points = batch(len(labels))
-        points.set_array("positions", positions[labels])
-        sources.append(read_labelled("points", points))
-    chosen = read_settings(
-        {"skip_frames": skip, "stride": stride, "gap_frames": gap, "train_fraction": 0.6,
-         "valid_fraction": 0.2}
-    )  # fmt: skip
-    try:
-        selection = select_frames(sources, chosen)
-    except ValueError:  # nothing left of a short piece
-        reject()
-    at: dict[str, list[int]] = {split: [] for split in SPLITS}
-    everything = []
-    for split, frames in selection.frames.items():
-        for number, index in frames:
-            is_series = sources[number].is_series
-            everything.append(pieces[number][0] + index if is_series else labels[index])
-            if is_series:
-                at[split].append(everything[-1])
-    assert len(everything) == len(set(everything))
-    for one, other in combinations(SPLITS, 2):
-        near = np.abs(np.subtract.outer(at[one], at[other]))
-        assert near.min(initial=distance) >= distance
-
-
-def test_a_run_that_goes_on_in_another_source() -> None:
-    """As equilibration and production given apart: the second one begins beside the test."""
-    first, second = aimd(40), aimd(40, seed=1)
-    first.set_array("positions", world()[:40])
-    second.set_array("positions", world()[40:80] + np.array([5.0, 0.0, 0.0]))
-    selection = select({**ALL, "gap_frames": 3}, b=second, a=first)
-    assert selection.report["removed"]["beside_duplicates"] == 3
-    assert selection.frames["train"][-17:][0] == (1, 3)
-    second.set_array("positions", world()[60:100])
-    apart = select({**ALL, "gap_frames": 3}, b=second, a=first)
-    assert apart.report["removed"]["beside_duplicates"] == 0
 
 
 def test_outliers_are_reported_or_removed() -> None:
@@ -440,6 +340,18 @@ def test_fitted_energy_zero() -> None:
     set_array(changed, "energies_ev", slice(20, 30), 1e3)
     again = build({**ALL, "e0s": "fitted"}, e0s=None, run=run, metal=changed)
     assert again.e0s_ev == dataset.e0s_ev
+
+
+def test_an_element_that_is_not_trained_on_cannot_be_fitted() -> None:
+    run, metal = aimd(30), aimd(30, 1, symbols=["Li", "Li"])
+    set_array(run, "forces_ev_per_angstrom", slice(0, 18), 100.0)
+    with pytest.raises(ValueError, match=r"^e0s='fitted': no training frame holds Si: use"):
+        build(
+            {**ALL, "e0s": "fitted", "max_force_ev_per_angstrom": 50.0},
+            e0s=None,
+            run=run,
+            metal=metal,
+        )
 
 
 def test_the_choice_of_the_energy_zero_must_be_possible() -> None:

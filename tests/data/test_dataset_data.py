@@ -346,7 +346,8 @@ def test_summary_says_how_frames_were_chosen(make_splits: Splits) -> None:
         for n in range(12)
     ]  # fmt: skip
     settings = {
-        "k_points": {"mesh": [2, 2, 2]},
+        "k_points": {"list": [[0, 0, 0.5]]},
+        "smearing": None,
         "pseudopotentials": {"Li": {"file": "Li.upf", "md5": "9a"}},
     }
     node = make(
@@ -357,7 +358,8 @@ def test_summary_says_how_frames_were_chosen(make_splits: Splits) -> None:
     assert (node.e0s_are, node.selection) == ("fitted", selection)
     lines = [" ".join(line.split()) for line in node.summary().splitlines()]
     assert "E0s Li -190.5000 eV, Si -110.2500 eV (fitted to the training frames)" in lines
-    assert "k_points mesh 2 2 2" in lines
+    assert "k_points list 0 0 0.5" in lines
+    assert "smearing –" in lines
     assert "pseudopotential Li Li.upf (9a)" in lines
     assert (
         "source t600 500 frames, first 20 skipped, every 12 kept, 3 between blocks; "
@@ -369,6 +371,16 @@ def test_summary_says_how_frames_were_chosen(make_splits: Splits) -> None:
     assert "edge, frame 9: 18 eV/Å, in train" in lines
     assert lines[-1] == "…"
     assert not any("frame 10" in line for line in lines)
+
+
+def test_summary_of_few_frames_has_no_outliers(make_splits: Splits) -> None:
+    selection = {
+        "sources": {},
+        "removed": {"duplicates": 0},
+        "outlier_threshold_ev_per_angstrom": None,
+    }
+    lines = make(make_splits(), selection=selection).summary().splitlines()
+    assert lines[-1].split() == ["removed", "none"]
 
 
 def test_statistics_as_a_table(make_splits: Splits) -> None:
