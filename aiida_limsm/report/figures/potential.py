@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..study import Study
-from .style import BLUE, GREY, INK, empty, new_figure, styled
+from .parity import draw_force_parity
+from .style import BLUE, GREY, empty, new_figure, styled
 
 __all__ = ["draw_parity", "draw_training", "parity_figure", "training_figure"]
-
-HEXBIN_FROM = 3000
-"""More points than this hide each other: bins are drawn instead."""
-
-_BLUES = LinearSegmentedColormap.from_list("limsm-blues", ["#cfe3f1", BLUE, "#06263b"])
 
 
 @styled
@@ -33,34 +28,7 @@ def draw_parity(ax: Axes, study: Study) -> None:
     if forces is None or len(forces) == 0:
         empty(ax, "no forces on held-out frames stored")
         return
-    reference = np.asarray(forces)[:, 0].ravel()
-    predicted = np.asarray(forces)[:, 1].ravel()
-    finite = np.isfinite(reference) & np.isfinite(predicted)
-    reference, predicted = reference[finite], predicted[finite]
-    if len(reference) == 0:
-        empty(ax, "the forces on held-out frames are not finite")
-        return
-    limit = 1.05 * float(max(np.abs(reference).max(), np.abs(predicted).max(), 1e-6))
-    if len(reference) > HEXBIN_FROM:
-        bins = ax.hexbin(
-            reference, predicted, gridsize=55, norm=LogNorm(vmin=1), mincnt=1, cmap=_BLUES,
-            extent=(-limit, limit, -limit, limit), linewidths=0.1,
-        )  # fmt: skip
-        # inside the panel's own frame: a colour bar that takes room would squeeze the square
-        ax.figure.colorbar(
-            bins, cax=ax.inset_axes((1.03, 0.0, 0.035, 1.0)), label="force components per bin"
-        )
-    else:
-        # thousands of points as pixels, also in an SVG
-        ax.plot(
-            reference, predicted, ".", color=BLUE, ms=3.5, alpha=0.55, mec="none", rasterized=True
-        )
-    ax.plot([-limit, limit], [-limit, limit], color=INK, lw=0.8, ls="--", zorder=1)
-    ax.set_xlim(-limit, limit)
-    ax.set_ylim(-limit, limit)
-    ax.set_aspect("equal", anchor="W")
-    ax.set_xlabel("force, DFT  (eV/Å)")
-    ax.set_ylabel("force, fine-tuned  (eV/Å)")
+    draw_force_parity(ax, forces, ("DFT", "fine-tuned"))
     ax.set_title(rmse_title(study))
 
 
