@@ -211,3 +211,30 @@ def test_unreadable_input_is_one_line(tmp_path, walk, structures):
     write(tmp_path / "run.extxyz", structures(walk(3)))
     with pytest.raises(ValueError, match="has 4 atoms, the structure that names them"):
         converted(tmp_path / "run.extxyz", tmp_path, topology=np.array([3, 3]))
+
+
+def test_velocities_are_kept(tmp_path, walk, structures):
+    from ase.units import fs
+
+    images = structures(walk(n=30, step=0.1))
+    velocities = np.random.default_rng(2).normal(size=(30, 4, 3))
+    for atoms, velocity in zip(images, velocities, strict=True):
+        atoms.set_velocities(velocity / (1000 * fs))
+        atoms.wrap()
+    write(tmp_path / "a.traj", images)
+    convert_to_h5md(tmp_path / "a.traj", tmp_path / "a.h5", 0.02)
+    convert_to_h5md(tmp_path / "a.h5", tmp_path / "b.h5")
+    for name in ("a.h5", "b.h5"):
+        with Trajectory(tmp_path / name) as trajectory:
+            found = np.concatenate(list(trajectory.iter_velocities()))
+        np.testing.assert_allclose(found, velocities, rtol=1e-5, atol=1e-6)
+
+
+def test_positions_can_be_left_as_they_are(tmp_path, walk, structures):
+
+    images = structures(walk(step=0.1), wrap=True)
+    write(tmp_path / "a.xyz", images)
+    convert_to_h5md(tmp_path / "a.xyz", tmp_path / "a.h5", 0.02, unwrap=False)
+    with Trajectory(tmp_path / "a.h5") as trajectory:
+        found = np.concatenate(list(trajectory.iter_blocks()))
+    np.testing.assert_allclose(found, [atoms.positions for atoms in images], atol=1e-5)

@@ -4,7 +4,7 @@ import pytest
 from ase import Atoms
 
 from aiida_limsm.trajectory.formats import convert_to_h5md
-from aiida_limsm.trajectory.h5md import Trajectory
+from aiida_limsm.trajectory.h5md import H5mdFile, Trajectory
 
 FRAMES = 40
 
@@ -183,3 +183,40 @@ def test_an_interval_that_is_given_overrules_and_is_said(tmp_path):
         assert "20 fs apart by the file, 40 fs as asked" in trajectory.warnings[0]
     with Trajectory(tmp_path / "md.h5", 0.02) as trajectory:
         assert trajectory.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("unit", "scale"),
+    [("Angstrom ps-1", 1.0), ("Angstrom/fs", 1000.0), ("nm ps-1", 10.0), ("nm/ns", 0.01)],
+)
+def test_velocities_are_turned_into_angstrom_per_ps(tmp_path, unit, scale):
+    velocities = np.random.default_rng(0).normal(size=(40, 3, 3)).astype(np.float32)
+    path = tmp_path / "a.h5"
+    with H5mdFile(path, [3, 3, 14], np.eye(3) * 5, 0.1, fields=("velocity",)) as file:
+        file.append(np.zeros((40, 3, 3)), np.arange(40), velocities=velocities)
+    with h5py.File(path, "r+") as file:
+        file["particles/all/velocity/value"].attrs["unit"] = unit
+    with Trajectory(path) as trajectory:
+        assert trajectory.has_velocities
+        found = np.concatenate(list(trajectory.iter_velocities(0.0005, start=3, stop=33)))
+    np.testing.assert_allclose(found, scale * velocities[3:33], rtol=1e-6)
+
+
+@pytest.mark.parametrize("change", ["none", "unit", "nan", "short"])
+def test_velocities_that_cannot_be_used_are_none(tmp_path, change):
+    path = tmp_path / "a.h5"
+    fields = () if change == "none" else ("velocity",)
+    with H5mdFile(path, [3, 14], np.eye(3) * 5, 0.1, fields=fields) as file:
+        file.append(
+            np.zeros((4, 2, 3)), np.arange(4),
+            velocities=None if change in ("nan", "none") else np.ones((4, 2, 3)),
+        )  # fmt: skip
+    with h5py.File(path, "r+") as file:
+        if change == "unit":
+            file["particles/all/velocity/value"].attrs["unit"] = "furlong per fortnight"
+        if change == "short":
+            file["particles/all/velocity/value"].resize((3, 2, 3))
+    with Trajectory(path) as trajectory:
+        assert not trajectory.has_velocities
+        with pytest.raises(ValueError, match=r"a\.h5 holds no velocities"):
+            next(trajectory.iter_velocities())
