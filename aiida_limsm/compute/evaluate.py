@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aiida_limsm.files import whole_file
 from aiida_limsm.markov.observe import Step
 
 from .base import JobError, Status
+from .evaluate_file import PARITY_FILENAME
 from .evaluate_summary import detail, summarise_committee
 from .inputs import EvaluateInput
 from .results import ErrorSummary, EvaluateResults, PotentialInfo
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from aiida_limsm.atomistic.committee import Committee
     from aiida_limsm.atomistic.evaluation import Parity
-
-PARITY_FILENAME = "parity.h5"
 
 
 def inspect_potential(path: Path) -> PotentialInfo:
@@ -171,23 +169,6 @@ def _members(calculators: Sequence[object]) -> list[str]:
     """Return what to add to the name of a stage, per potential."""
     number = len(calculators)
     return [""] if number == 1 else [f", {k}/{number}" for k in range(1, number + 1)]
-
-
-def read_points(path: Path, label: str) -> dict[str, NDArray[np.float64]]:
-    """Return labels, predictions and the committee's spread of one dataset of ``parity.h5``.
-
-    Raises
-    ------
-    ValueError
-        The file cannot be read or holds no such dataset.
-    """
-    import h5py
-
-    try:
-        with h5py.File(path, "r") as file:
-            return {name: np.asarray(values[()]) for name, values in file[label].items()}
-    except (OSError, KeyError) as error:
-        raise ValueError(f"{path} holds no points of {label}: {error}") from error
 
 
 def _write_points(points: dict[str, Parity], committees: dict[str, Committee], path: Path) -> None:

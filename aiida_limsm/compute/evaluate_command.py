@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from .base import RESULTS_FILENAME
+from .evaluate_file import PARITY_FILENAME
 from .inputs import EvaluateInput
 from .jobs import job_options
 from .results import EvaluateResults
@@ -33,8 +34,6 @@ _option = partial(field_option, EvaluateInput)
 
 def _evaluate(values: dict[str, Any], output: Path, figures: bool, quiet: bool) -> None:
     """Evaluate, print a summary, draw."""
-    from .evaluate import PARITY_FILENAME
-
     began = time.monotonic()
     results = watch_job("evaluate", values, output, quiet)
     assert isinstance(results, EvaluateResults)
@@ -42,7 +41,7 @@ def _evaluate(values: dict[str, Any], output: Path, figures: bool, quiet: bool) 
 
     click.echo(evaluation_text(results))
     if figures:
-        names = draw_evaluation(results, output, PARITY_FILENAME)
+        names = draw_evaluation(results, output)
         results = enter_figures(results, names, output)
     files = (output / RESULTS_FILENAME, output / PARITY_FILENAME)
     click.echo(f"\n{written(files, results.figures, began)}")

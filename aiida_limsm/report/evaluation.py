@@ -12,7 +12,7 @@ from .format import format_table
 __all__ = ["draw_evaluation", "evaluation_text"]
 
 
-def draw_evaluation(results: EvaluateResults, folder: Path, points_file: str) -> tuple[str, ...]:
+def draw_evaluation(results: EvaluateResults, folder: Path) -> tuple[str, ...]:
     """Draw one figure per dataset into ``folder``, which holds the points; return the names.
 
     Raises
@@ -20,14 +20,14 @@ def draw_evaluation(results: EvaluateResults, folder: Path, points_file: str) ->
     ValueError
         The folder holds no points.
     """
-    from aiida_limsm.compute.evaluate import read_points
+    from aiida_limsm.compute.evaluate_file import PARITY_FILENAME, read_points
 
     from .figures.parity import evaluation_figure
     from .figures.style import png_bytes
 
     names = []
     for label, details in results.details.items():
-        points = read_points(folder / points_file, label)
+        points = read_points(folder / PARITY_FILENAME, label)
         figure = evaluation_figure(details, results.committee.get(label), points)
         names.append(f"parity_{label}.png")
         (folder / names[-1]).write_bytes(png_bytes(figure))

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from aiida_limsm.compute.base import JobError, Status
-from aiida_limsm.compute.evaluate import inspect_potential, read_points, run_evaluate
+from aiida_limsm.compute.evaluate import inspect_potential, run_evaluate
+from aiida_limsm.compute.evaluate_file import read_points
 from aiida_limsm.compute.inputs import EvaluateInput
 from aiida_limsm.compute.results import EvaluateResults
 

@@ -40,7 +40,7 @@ def evaluation_figure(
     details, committee
         Of one dataset.
     points
-        Of the same, see :func:`aiida_limsm.compute.evaluate.read_points`.
+        Of the same, see :func:`aiida_limsm.compute.evaluate_file.read_points`.
     """
     figure, axes = panel_grid(3 if committee is None else 4, columns=2, size=(5.0, 4.1))
     draw_force_parity(axes[0], points["forces"])
