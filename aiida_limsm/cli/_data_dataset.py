@@ -75,7 +75,7 @@ def plot(dataset: ReferenceDatasetData, path: Path) -> None:
 
 def frame_columns(dataset: ReferenceDatasetData) -> FrameColumns:
     """Return what the figure shows of each frame."""
-    from aiida_limsm.data._dataset_statistics import energy_per_atom, max_force
+    from aiida_limsm.data.dataset_statistics import energy_per_atom, max_force
     from aiida_limsm.report.dataset import FrameColumns
 
     e0s = dataset.e0s_ev

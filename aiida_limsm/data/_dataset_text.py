@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ._dataset_statistics import SplitStatistics
+from .dataset_statistics import SplitStatistics
 
 _E0S = {"isolated": "isolated atoms", "fitted": "fitted to the training frames", "given": "given"}
 #: More outliers than these are counted only; the attribute holds all.

@@ -16,7 +16,6 @@ from aiida.orm import Data
 from aiida_limsm.report.format import format_table
 
 from ._content import check_only_files, check_stored_sha256
-from ._dataset_statistics import SplitStatistics, composition, split_statistics
 from ._dataset_text import statistics_text, summary_lines
 from ._extxyz import (
     FrameError,
@@ -26,6 +25,7 @@ from ._extxyz import (
     read_frame_ids,
     stress_of,
 )
+from .dataset_statistics import SplitStatistics, composition, split_statistics
 
 if TYPE_CHECKING:
     from ase import Atoms
