@@ -123,7 +123,7 @@ def check_supercell(repetitions: Sequence[int]) -> None:
     values = list(repetitions)
     if len(values) != 3 or any(type(value) is not int or value < 1 for value in values):
         raise ValueError(
-            f"supercell {values}: give three whole numbers of at least 1, such as [2, 2, 2]"
+            f"supercell: give three whole numbers of at least 1, such as [2, 2, 2], not {values}"
         )
 
 

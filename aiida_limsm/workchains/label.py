@@ -150,7 +150,8 @@ class LabelWorkChain(LimsmProtocolMixin, WorkChain):
         """Put all structures in the queue, in order of their labels."""
         self.ctx.queue = sorted(self.inputs.structures)
         self.ctx.running = []
-        self.ctx.nodes = {}
+        # pks, not nodes: AiiDA writes all of the context down at every step
+        self.ctx.pks = {}
         self.ctx.meshes = {}
         self.ctx.warnings = input_warnings(self.inputs)
         for warning in self.ctx.warnings:
@@ -159,7 +160,7 @@ class LabelWorkChain(LimsmProtocolMixin, WorkChain):
     def is_unfinished(self) -> bool:
         """Return whether any calculation is waiting or running."""
         self.ctx.running = [
-            label for label in self.ctx.running if not self.ctx.nodes[label].is_terminated
+            label for label in self.ctx.running if not self._single_point(label).is_terminated
         ]
         return bool(self.ctx.queue or self.ctx.running)
 
@@ -167,9 +168,13 @@ class LabelWorkChain(LimsmProtocolMixin, WorkChain):
         """Submit as many as there is room for, and wait for any of those on their way."""
         while self.ctx.queue and len(self.ctx.running) < self.inputs.max_concurrent.value:
             label = self.ctx.queue.pop(0)
-            self.ctx.nodes[label] = self._submit_single_point(label)
+            self.ctx.pks[label] = self._submit_single_point(label).pk
             self.ctx.running.append(label)
-        return {f"done.{label}": self.ctx.nodes[label] for label in self.ctx.running}
+        self.ctx.pop("waited_for", None)
+        return {f"waited_for.{label}": self._single_point(label) for label in self.ctx.running}
+
+    def _single_point(self, label: str) -> Any:
+        return orm.load_node(self.ctx.pks[label])
 
     def _submit_single_point(self, label: str) -> Any:
         structure = self.inputs.structures[label]
@@ -182,7 +187,7 @@ class LabelWorkChain(LimsmProtocolMixin, WorkChain):
         inputs.metadata = {"call_link_label": label}
         node = self.submit(PwBaseWorkChain, **inputs)
         asked = len(self.inputs.structures)
-        self.report(f"{label}: PwBaseWorkChain<{node.pk}>, {len(self.ctx.nodes) + 1} of {asked}")
+        self.report(f"{label}: PwBaseWorkChain<{node.pk}>, {len(self.ctx.pks) + 1} of {asked}")
         return node
 
     def _mesh(
@@ -213,7 +218,8 @@ class LabelWorkChain(LimsmProtocolMixin, WorkChain):
 
     def collect(self) -> None:
         """Make one trajectory per composition of those that succeeded."""
-        good = [label for label, node in sorted(self.ctx.nodes.items()) if node.is_finished_ok]
+        nodes = {label: self._single_point(label) for label in sorted(self.ctx.pks)}
+        good = [label for label, node in nodes.items() if node.is_finished_ok]
         self.ctx.failed = [
             {
                 "label": label,
@@ -221,7 +227,7 @@ class LabelWorkChain(LimsmProtocolMixin, WorkChain):
                 "formula": self.inputs.structures[label].get_formula(),
                 "reason": failure_reason(node),
             }
-            for label, node in sorted(self.ctx.nodes.items())
+            for label, node in nodes.items()
             if label not in good
         ]
         for entry in self.ctx.failed:
@@ -233,7 +239,7 @@ class LabelWorkChain(LimsmProtocolMixin, WorkChain):
         nodes: dict[str, orm.Data] = {}
         kinds: set[str] = set()
         for label in labels:
-            outputs = self.ctx.nodes[label].outputs
+            outputs = self._single_point(label).outputs
             structure = self.inputs.structures[label]
             nodes[f"structure_{label}"] = structure
             nodes[f"trajectory_{label}"] = outputs.output_trajectory
