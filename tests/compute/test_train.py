@@ -87,6 +87,51 @@ def test_a_training_without_a_model_is_no_success(
     assert results.message == "mace_run_train wrote no mace.model: see mace_run_train.log"
 
 
+def lines(*records: dict[str, Any], then: str = "import time; time.sleep(60)") -> str:
+    """Program that writes what mace_run_train would, then waits."""
+    text = "".join(
+        json.dumps({"mode": "eval", "loss": 1.0, "rmse_e_per_atom": 0.1, **record}) + "\n"
+        for record in records
+    )
+    return (
+        "import pathlib; pathlib.Path('results').mkdir()\n"
+        f"pathlib.Path('results/mace_run-0_train.txt').write_text({text!r})\n{then}"
+    )
+
+
+def test_an_exploding_loss_is_stopped(
+    make_train_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = [{"epoch": None, "rmse_f": 0.2}, *({"epoch": k, "rmse_f": 0.9} for k in range(2))]
+    stand_in(monkeypatch, lines(*records, {"epoch": 2, "rmse_f": 4.4}))
+    results = run(make_train_folder())
+    assert results.status is Status.LOSS_EXPLODED
+    assert results.message == (
+        "the validation force RMSE grew to 22 times that before training: lower learning_rate"
+    )
+    assert (results.epochs, results.potential) == (3, None)
+
+
+@pytest.mark.parametrize("end", ["noticed at once", "noticed at the end"])
+def test_naive_fine_tuning_in_the_place_of_replay(
+    make_train_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """MACE does it silently where it does not like the replay file."""
+    code = lines({"epoch": None, "rmse_f": 0.2, "head": "Default"})
+    if end == "noticed at the end":
+        code = "import shutil; shutil.copyfile('foundation.model', 'mace.model')"
+    stand_in(monkeypatch, code)
+    results = run(
+        make_train_folder(replay=True),
+        strategy="multihead",
+        replay_train_file="replay_train.xyz",
+        replay_valid_file="replay_valid.xyz",
+    )
+    assert results.status is Status.REPLAY_IGNORED
+    assert results.message.startswith("mace_run_train fell back to naive fine-tuning")
+    assert (results.potential, results.multihead) == (None, None)
+
+
 @pytest.mark.parametrize("child", ["import time; time.sleep(60)", "import os; os.kill(0, 0)"])
 def test_a_stop_is_no_failure(
     make_train_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch, child: str
