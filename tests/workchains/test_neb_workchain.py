@@ -92,18 +92,18 @@ def test_three_ways(build: Any) -> None:
     assert path.get_array("energies_ev")[0] == pytest.approx(energy, abs=1e-3)
 
 
-def calculations(workchain: orm.WorkChainNode) -> list[orm.CalcJobNode]:
-    found = [n for n in workchain.called_descendants if n.process_label == "NebCalculation"]
-    return sorted(found, key=lambda n: n.pk)
+def jobs_of(workchain: orm.WorkChainNode, label: str) -> list[orm.CalcJobNode]:
+    found = [node for node in workchain.called_descendants if node.process_label == label]
+    return sorted(found, key=lambda node: node.pk)
 
 
 def test_neb_x_goes_on_after_its_walltime(build: Any) -> None:
     """Stopped by max_seconds within an iteration, for real, until the band has converged."""
-    builder = build(dft="neb", relax_ends=False, max_iterations=30, base=walltime(5.0))
+    builder = build(dft="neb", relax_ends=False, max_iterations=60, base=walltime(5.0))
     builder.potentials = {}
     outputs, node = run_get_node(builder)
     assert node.is_finished_ok, node.exit_message
-    jobs = calculations(node)
+    jobs = jobs_of(node, "NebCalculation")
     assert len(jobs) >= 2
     assert {job.exit_status for job in jobs[:-1]} == {400}
     assert [job.inputs.parameters["PATH"]["restart_mode"] for job in jobs] == (
@@ -131,20 +131,21 @@ def test_a_band_that_does_not_converge_is_kept(build: Any) -> None:
     assert "raise max_steps and run it again" in node.exit_message
     assert "dft: DftNebWorkChain" in node.exit_message
     assert "maximum number of iterations" in node.exit_message
-    assert [job.exit_status for job in calculations(node)] == [502]
+    assert [job.exit_status for job in jobs_of(node, "NebCalculation")] == [502]
     assert set(outputs["paths"]) == {"dft", "foundation", "foundation_on_dft"}
     methods = outputs["comparison"]["methods"]
     assert methods["dft"]["converged"] is methods["foundation"]["converged"] is False
     assert methods["dft"]["profile"]["barrier_forward_ev"] > 0.1
 
 
-def test_potentials_alone(build: Any) -> None:
-    """No DFT at all; a second label for the same file."""
-    builder = build(dft="none", n_images=3)
-    builder.potentials = {**builder.potentials, "again": builder.potentials["foundation"]}
-    outputs, node = run_get_node(builder)
+def test_a_potential_goes_on_after_its_walltime(build: Any) -> None:
+    """A time of next to nothing: one step a job, without any DFT."""
+    mlff = {"max_seconds": 1e-3, "climb": False, "fmax_ev_per_angstrom": 0.5}
+    outputs, node = run_get_node(build(dft="none", n_images=3, relax_ends=False, mlff=mlff))
     assert node.is_finished_ok, node.exit_message
-    methods = outputs["comparison"]["methods"]
-    assert set(methods) == {"again", "foundation"}
-    assert methods["again"]["profile"] == methods["foundation"]["profile"]
+    jobs = jobs_of(node, "MlffNebCalculation")
+    assert len(jobs) >= 2
+    assert {job.exit_status for job in jobs[:-1]} == {400}
+    assert jobs[-1].outputs.output_parameters["restarts"] == len(jobs) - 1
+    assert set(outputs["comparison"]["methods"]) == {"foundation"}
     assert outputs["comparison"]["differences"] == []
