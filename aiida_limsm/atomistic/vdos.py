@@ -35,8 +35,10 @@ __all__ = [
 HANN_WIDTH = 1.44
 """Full width at half maximum of a line under a Hann window of unit length, in power."""
 
-FEWEST_SAMPLES = 16
+FEWEST_SAMPLES = 8
 """Frames in a segment."""
+
+FEWEST_POINTS = 256
 
 FFT_BYTES = 1 << 26
 
@@ -124,8 +126,8 @@ class VdosSampler:
         elements, self._kinds = np.unique(numbers, return_inverse=True)
         self._symbols = tuple(chemical_symbols[z] for z in elements)
         self._window = np.hanning(self._length + 2)[1:-1, None]
-        # four times as many points as data: lines are smooth, and can be interpolated
-        self._points = 4 * self._length
+        # more points than data: lines are smooth, and can be interpolated
+        self._points = max(4 * self._length, FEWEST_POINTS)
         frequency = np.fft.rfftfreq(self._points, interval_ps)
         self._frequency = frequency
         self._factor = np.sinc(frequency * interval_ps) ** -2 if from_positions else 1.0

@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from ..atomistic.rdf import RdfCounter, RdfCurves
 from ..atomistic.sampled import SampledCurves
 from ..atomistic.vdos import (
-    FEWEST_SAMPLES,
     HANN_WIDTH,
     VdosSampler,
     finite_differences,
@@ -40,7 +39,8 @@ from .compare_sources import Source, open_sources
 __all__ = ["run_compare"]
 
 LEAST_RESOLVED = 3.0
-"""Coarsest resolution, as the part of the frequency axis one line may fill."""
+"""How many lines must fit the frequency axis side by side. A segment so long has eight frames at
+least, where frames resolve the axis."""
 
 NEAR_NYQUIST = 0.02
 """More of the power than this in the last tenth below the Nyquist frequency may be folded down."""
@@ -141,9 +141,7 @@ def _no_vdos(source: Source, job: CompareInput, highest: float) -> str:
             f"{name} has frames {1000 * source.interval_ps:g} fs apart, vibrations up to "
             f"{highest:g} THz need frames every ≤ {longest:.3g} fs"
         )
-    needed = max(
-        2 * LEAST_RESOLVED * HANN_WIDTH / highest, 2 * (FEWEST_SAMPLES + 1) * source.interval_ps
-    )
+    needed = 2 * LEAST_RESOLVED * HANN_WIDTH / highest
     if (source.duration_ps or 0.0) < needed:
         return f"{name} is {source.duration_ps:.3g} ps long: {needed:.2g} ps are needed at least"
     return ""

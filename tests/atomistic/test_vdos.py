@@ -154,8 +154,8 @@ def test_bounds_of_frequencies_and_intervals():
 
 
 def test_refusals(chain):
-    with pytest.raises(ValueError, match=r"segments of 16 frames, 0.1 ps hold 10: write frames"):
-        VdosSampler(chain.numbers, INTERVAL_PS, 0.1)
+    with pytest.raises(ValueError, match=r"segments of 8 frames, 0.05 ps hold 5: write frames"):
+        VdosSampler(chain.numbers, INTERVAL_PS, 0.05)
     frequency = np.arange(0, 25, 0.05)
     sampler = VdosSampler(chain.numbers, INTERVAL_PS, SEGMENT_PS)
     sampler.add(np.ones((399, 16, 3)))
