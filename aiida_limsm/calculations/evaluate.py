@@ -41,6 +41,12 @@ class EvaluateCalculation(LimsmCalculation):
         )
         spec.input("dataset", valid_type=ReferenceDatasetData, help="Labelled frames, split.")
         spec.input(
+            "own_e0s",
+            valid_type=orm.Bool,
+            required=False,
+            help="Keep the isolated-atom energies inside the potential: the labels have that zero.",
+        )
+        spec.input(
             "parameters",
             valid_type=orm.Dict,
             default=lambda: orm.Dict({}),
@@ -74,7 +80,7 @@ class EvaluateCalculation(LimsmCalculation):
             "dataset_files": {
                 split: f"{split}.xyz" for split, count in dataset.counts.items() if count > 0
             },
-            "e0s_ev": dataset.e0s_ev,
+            "e0s_ev": None if inputs.get("own_e0s") else dataset.e0s_ev,
         }
 
     def prepare_files(self, folder: Folder, files: JobFiles) -> None:

@@ -37,7 +37,9 @@ class FineTuneWorkChain(LimsmProtocolMixin, WorkChain):
         super().define(spec)
         spec.expose_inputs(TrainWorkChain, exclude=("metadata",))
         spec.expose_inputs(
-            EvaluateCalculation, namespace="evaluate", exclude=("dataset", "potential")
+            EvaluateCalculation,
+            namespace="evaluate",
+            exclude=("dataset", "potential", "committee", "own_e0s"),
         )
         spec.input(
             "committee",
@@ -114,6 +116,11 @@ class FineTuneWorkChain(LimsmProtocolMixin, WorkChain):
                 builder[name] = node
         return builder
 
+    def _e0s(self) -> str:
+        """Return where the isolated-atom energies of the training come from."""
+        e0s: str = self.inputs.train.parameters.get_dict().get("e0s", "isolated")
+        return e0s
+
     def has_foundation(self) -> bool:
         """Return whether this is a fine-tuning."""
         return "foundation" in self.inputs
@@ -159,8 +166,12 @@ class FineTuneWorkChain(LimsmProtocolMixin, WorkChain):
             )
         return None
 
-    def _submit_evaluation(self, potential: PotentialData, label: str) -> orm.ProcessNode:
-        inputs = self.exposed_inputs(EvaluateCalculation, "evaluate")
+    def _submit_evaluation(
+        self, potential: PotentialData, label: str, own_e0s: bool, **more: Any
+    ) -> orm.ProcessNode:
+        inputs = {**self.exposed_inputs(EvaluateCalculation, "evaluate"), **more}
+        if own_e0s:
+            inputs["own_e0s"] = orm.Bool(True)
         inputs["metadata"]["call_link_label"] = label
         node = self.submit(
             EvaluateCalculation, potential=potential, dataset=self.inputs.dataset, **inputs
@@ -170,12 +181,20 @@ class FineTuneWorkChain(LimsmProtocolMixin, WorkChain):
 
     def evaluate_foundation(self) -> None:
         """Start the evaluation of the foundation model; the training does not wait for it."""
-        node = self._submit_evaluation(self.inputs.foundation, "evaluate_before")
+        node = self._submit_evaluation(
+            self.inputs.foundation, "evaluate_before", self._e0s() == "foundation"
+        )
         self.ctx.evaluate_before_pk = node.pk
 
     def evaluate_potential(self) -> ToContext[str, Any]:
-        """Evaluate the new potential."""
-        node = self._submit_evaluation(self.outputs["potential"], "evaluate_after")
+        """Evaluate the new potential, and the spread of a committee."""
+        others = {label: self.ctx[label].outputs.potential for label in self.ctx.members[1:]}
+        node = self._submit_evaluation(
+            self.outputs["potential"],
+            "evaluate_after",
+            self._e0s() != "isolated",
+            **({"committee": others} if others else {}),
+        )
         awaited: dict[str, Any] = {"evaluate_after": node}
         if self.has_foundation():
             awaited["evaluate_before"] = orm.load_node(self.ctx.evaluate_before_pk)

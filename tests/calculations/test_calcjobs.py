@@ -89,8 +89,26 @@ def test_md(prepare: Prepare, md: dict[str, Any], structure: orm.StructureData) 
     potential = md["potential"]
     assert calcinfo.local_copy_list == [(potential.uuid, "potential.model", "potential.model")]
     assert calcinfo.remote_copy_list == []
-    assert calcinfo.retrieve_list == COMMON
+    assert calcinfo.retrieve_list == [*COMMON, "thermo.csv"]
     assert calcinfo.retrieve_temporary_list == ["trajectory.h5"]
+
+
+def test_md_of_several_runs_with_a_committee(prepare: Prepare, md: dict[str, Any]) -> None:
+    values = {**md["parameters"].get_dict(), "replicas": 2, "mobile_interval_steps": 5}
+    inputs = {**md, "parameters": orm.Dict(values), "committee": {"other": md["potential"]}}
+    made = prepare(MolecularDynamicsCalculation, **inputs)
+    written = MdInput.model_validate_json(made.files["input.json"])
+    assert written.committee_files == ("committee-other.model",)
+    potential = md["potential"]
+    assert made.calcinfo.local_copy_list == [
+        (potential.uuid, "potential.model", "potential.model"),
+        (potential.uuid, "potential.model", "committee-other.model"),
+    ]
+    assert made.calcinfo.retrieve_temporary_list == [
+        (f"runs/700K-{replica}/{name}", ".", 3)
+        for replica in (0, 1)
+        for name in ("trajectory.h5", "mobile.h5")
+    ]
 
 
 def test_md_continued(prepare: Prepare, md: dict[str, Any], remote: orm.RemoteData) -> None:
@@ -99,6 +117,9 @@ def test_md_continued(prepare: Prepare, md: dict[str, Any], remote: orm.RemoteDa
     assert made.calcinfo.remote_copy_list == [
         (computer, f"{path}/checkpoint.npz", "."),
         (computer, f"{path}/segments", "."),
+        (computer, f"{path}/mobile_segments", "."),
+        (computer, f"{path}/thermo.csv", "."),
+        (computer, f"{path}/runs", "."),
     ]
 
 
@@ -357,3 +378,10 @@ def test_every_status_has_its_exit_code() -> None:
     for label in ("NO_RESULTS", "OUTPUT_FILE", "INTERNAL_ERROR", "OUT_OF_WALLTIME", "DISK_FULL"):
         assert getattr(codes, f"ERROR_{label}").invalidates_cache
     assert not codes.ERROR_INVALID_INPUT.invalidates_cache
+
+
+def test_evaluate_with_the_potential_s_own_zero(prepare: Prepare, evaluate: dict[str, Any]) -> None:
+    made = prepare(EvaluateCalculation, **evaluate, own_e0s=orm.Bool(True))
+    assert json.loads(made.files["input.json"])["e0s_ev"] is None
+    made = prepare(EvaluateCalculation, **evaluate, own_e0s=orm.Bool(False))
+    assert json.loads(made.files["input.json"])["e0s_ev"] is not None

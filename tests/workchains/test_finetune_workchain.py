@@ -113,6 +113,8 @@ def test_a_committee_from_the_cache(limsm_code, dataset, foundation):
     assert more["potential"].uuid == more["committee"]["seed_1"].uuid
     assert more["potential"].sha256 == first.sha256 != more["committee"]["seed_2"].sha256
     assert len(more["committee_parameters"]["seed_2"]["history"]) == 2
+    (evaluation,) = [n for n in again.called if "committee" in n.inputs]
+    assert evaluation.inputs.committee.seed_2.uuid == more["committee"]["seed_2"].uuid
 
 
 @pytest.mark.slow
