@@ -37,7 +37,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "multihead": {"strategy": "multihead", **REPLAY},
     "scratch": {"strategy": "scratch", "foundation_file": None, "architecture": {}},
 }
-EPOCHS, LONG_EPOCHS, HISTORY = 30, 300, 10_000
+EPOCHS, LONG_EPOCHS, HISTORY = 30, 500, 10_000
 
 
 def main() -> None:
@@ -158,23 +158,23 @@ def parsing() -> tuple[dict[str, Any], str]:
                 batch = {"loss": 0.1, "time": 0.1, "mode": "opt", "epoch": epoch}
                 file.write(json.dumps(batch) + "\n")
             file.write(json.dumps({**record, "mode": "eval", "epoch": epoch}) + "\n")
-    began = time.perf_counter()
+    began = time.process_time()
     progress = TrainingProgress(where)
     progress.update()
     history: tuple[EpochRecord, ...] = progress.history
-    lines_s = time.perf_counter() - began
+    lines_s = time.process_time() - began
     assert len(history) == HISTORY
     text = TrainResults(status=Status.FINISHED, history=history).model_dump_json()
-    began = time.perf_counter()
+    began = time.process_time()
     TrainResults.model_validate_json(text).model_dump(mode="json")
-    parser_s = time.perf_counter() - began
+    parser_s = time.process_time() - began
     rows = [
         ["MACE's JSON lines, 3 batches an epoch", f"{lines_s:.2f}"],
         ["results.json, as the AiiDA parser reads it", f"{parser_s:.2f}"],
     ]
     return (
         {"lines_s": lines_s, "parser_s": parser_s},
-        table([f"{HISTORY} epochs", "s"], rows),
+        table([f"{HISTORY} epochs", "CPU s"], rows),
     )
 
 
