@@ -51,8 +51,8 @@ class JobFiles:
     local_copy: list[tuple[str, str, str]] = field(default_factory=list)
     remote_copy: list[tuple[str, str, str]] = field(default_factory=list)
     remote_symlink: list[tuple[str, str, str]] = field(default_factory=list)
-    retrieve: list[str] = field(default_factory=list)
-    retrieve_temporary: list[str] = field(default_factory=list)
+    retrieve: list[str | tuple[str, str, int]] = field(default_factory=list)
+    retrieve_temporary: list[str | tuple[str, str, int]] = field(default_factory=list)
 
     def copy(self, node: orm.Data, source: str, target: str) -> None:
         """Have a repository file of a node copied."""

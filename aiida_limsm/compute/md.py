@@ -47,25 +47,23 @@ def run_md(job: MdInput, folder: Path, progress: Callable[[str], None] = print) 
                 return f"max_seconds ({job.max_seconds:g} s)" if late else None
             return signal.received
 
-        began = time.monotonic()
         if job.workers > 1 and len(prepared.groups) > 1:
-            left = None if job.max_seconds is None else job.max_seconds - (began - started)
+            spent = time.monotonic() - started
+            left = None if job.max_seconds is None else job.max_seconds - spent
             results = run_side_by_side(
                 job, folder, prepared, left, lambda: signal.received, progress
             )
         else:
             results = run_groups(job, folder, prepared, None, should_stop, progress)
-        seconds = time.monotonic() - began
-    return _collect(job, prepared, results, seconds, time.monotonic() - started)
+    return _collect(job, prepared, results, time.monotonic() - started)
 
 
-def _collect(
-    job: MdInput, prepared: Prepared, groups: list[GroupResult], seconds: float, wall: float
-) -> MdResults:
+def _collect(job: MdInput, prepared: Prepared, groups: list[GroupResult], wall: float) -> MdResults:
     runs = tuple(run for group in groups for run in group.runs)
     one = runs[0] if len(runs) == 1 else None
     steps = sum(group.steps for group in groups)
-    force_seconds = sum(group.force_seconds for group in groups)
+    seconds = max(sum(group.seconds for group in groups), 1e-9)
+    at_once = min(job.workers, len(groups))
     status, message = _verdict(runs, job)
     means: dict[str, Any] = {}
     if one is not None:
@@ -86,8 +84,8 @@ def _collect(
         restarts=sum(run.restarts for run in runs),
         runs=runs,
         batch_size=len(prepared.groups[0].runs),
-        steps_per_second=steps / max(seconds, 1e-9),
-        force_share=force_seconds / max(sum(group.seconds for group in groups), 1e-9),
+        steps_per_second=steps * at_once / seconds,
+        force_share=sum(group.force_seconds for group in groups) / seconds,
         wall_seconds=wall,
         **means,
     )

@@ -193,7 +193,7 @@ class Group:
                 {run.key: partial(self._drive, run) for run in active},
                 self._job.barostat is not None,
             )
-            if self._reason is None:
+            if self._reason is None or all(self._is_done(run.key) for run in active):
                 sums = {key: output.finish() for key, output in self._outputs.items()}
         except OSError as error:
             if not is_disk_full(error):
@@ -211,6 +211,9 @@ class Group:
             [self._result(run, sums.get(run.key, {}), full) for run in self._plan.runs],
             steps, seconds, self._engine.seconds,
         )  # fmt: skip
+
+    def _is_done(self, key: int) -> bool:
+        return key in self._guards or self._runs[key].step == self._job.steps
 
     def _drive(self, run: RunPlan) -> None:
         """Compute one run; called in step with the others."""

@@ -97,7 +97,8 @@ def run_groups(
         committee = [load(name) for name in job.committee_files]
         for number in chosen:
             group = make_group(job, folder, prepared, number, should_stop, progress)
-            reason = should_stop() if results else None
+            # every job takes a step at least, so that one which is restarted comes to its end
+            reason = should_stop() if any(result.steps for result in results) else None
             if reason is not None:
                 results.append(group.skip(reason))
                 continue

@@ -91,6 +91,8 @@ class MdResults(JobResults):
 
     The fields of a trajectory are those of the only run; where there are several, ``runs`` has
     them, and ``frames`` and ``restarts`` are sums, ``steps_done`` is the least.
+    ``steps_per_second`` counts the steps of all runs, since models were loaded; ``force_share`` is
+    the part of that time that forces took.
     """
 
     trajectory_file: str | None = None

@@ -11,13 +11,19 @@ from .base import LimsmParser
 
 
 class MolecularDynamicsParser(LimsmParser):
-    """Makes a MolecularDynamicsData of the trajectory."""
+    """Makes a MolecularDynamicsData of every trajectory."""
 
     RESULTS_MODEL = MdResults
 
     def attach(self, results: MdResults, folder: Path | None) -> None:
-        """Attach ``trajectory``, also of a run that a guard stopped: its frames are good."""
-        if results.trajectory_file is not None and folder is not None:
-            self.out(
-                "trajectory", MolecularDynamicsData.from_file(folder / results.trajectory_file)
-            )
+        """Attach trajectories, also of a run that a guard stopped: its frames are good."""
+        if folder is None:
+            return
+        several = len(results.runs) > 1
+        for number, run in enumerate(results.runs):
+            for name, file in (("trajectory", run.trajectory_file), ("mobile", run.mobile_file)):
+                if file is None:
+                    continue
+                suffix = "" if name == "trajectory" else f"_{name}"
+                label = f"runs.run_{number}{suffix}" if several else name
+                self.out(label, MolecularDynamicsData.from_file(folder / file))

@@ -61,7 +61,7 @@ def alloy() -> Atoms:
 class Springs(Calculator):
     """Nearest neighbours on springs: cheap, and with the invariances of a real potential."""
 
-    implemented_properties = ("energy", "forces", "stress")
+    implemented_properties = ("energy", "free_energy", "forces", "stress")
     constant = 2.0  # eV/Å²
 
     def __init__(self, atoms: Atoms) -> None:
@@ -81,8 +81,10 @@ class Springs(Calculator):
         np.add.at(forces, i, pull)
         np.subtract.at(forces, j, pull)
         stress = vectors.T @ pull / atoms.get_volume()
+        energy = 0.5 * self.constant * float(stretch @ stretch)
         self.results = {
-            "energy": 0.5 * self.constant * float(stretch @ stretch),
+            "energy": energy,
+            "free_energy": energy,
             "forces": forces,
             "stress": stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]],
         }
@@ -227,40 +229,48 @@ def test_nve_follows_the_seed_only(alloy: Atoms) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("thermostat", ["langevin", "csvr", "nose_hoover_chain"])
 def test_temperature_and_its_fluctuations(alloy: Atoms, thermostat: str) -> None:
-    """Canonical: mean T, variance 2 T² / (3N − 3), as of a system at rest as a whole."""
+    """Canonical: mean T, variance 2 T² / (3N − 3), as of a system at rest as a whole.
+
+    The chain must be as fast as the phonons to be ergodic in so harmonic a crystal.
+    """
     run, record = make(
-        alloy, thermostat=thermostat, steps=12_000, equilibration_steps=1000,
-        friction_per_ps=10.0, thermostat_time_fs=50.0,
+        alloy, thermostat=thermostat, equilibration_thermostat="csvr", steps=6000,
+        equilibration_steps=500, friction_per_ps=10.0, thermostat_time_fs=20.0,
     )  # fmt: skip
     assert run.run(record, record.save)
-    blocks = record.temperatures[1:].reshape(24, -1).mean(axis=1)  # 2 ps each: independent
+    blocks = record.temperatures[1:].reshape(12, -1).mean(axis=1)  # 2 ps each: independent
     error = blocks.std(ddof=1) / np.sqrt(len(blocks))
-    assert error < 4
+    assert error < 5
     assert abs(blocks.mean() - 300.0) < 4 * error
     expected = 300.0 * np.sqrt(2 / (3 * len(alloy) - 3))
-    assert record.temperatures.std() == pytest.approx(expected, rel=0.12)
+    assert record.temperatures.std() == pytest.approx(expected, rel=0.15)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("barostat", ["isotropic", "flexible"])
 def test_pressure_and_its_work(alloy: Atoms, barostat: str) -> None:
-    """The mean of the pressure is the one asked for, and a higher one gives a smaller cell."""
+    """The mean of the pressure is the one asked for, and compression is that of the springs.
+
+    Nearest neighbours of an fcc crystal at distance a/√2 on springs k: B = 4 k / (3 a). Pressures
+    of finite systems are defined up to kT/V.
+    """
     volumes = []
-    for pressure in (0.0, 8.0):
+    for pressure in (0.0, 4.0):
         run, record = make(
-            alloy, thermostat="nose_hoover_chain", barostat=barostat, steps=6000,
-            equilibration_steps=1500, pressure_gpa=pressure, thermostat_time_fs=50.0,
-            barostat_time_fs=200.0,
+            alloy, thermostat="nose_hoover_chain", equilibration_thermostat="csvr",
+            barostat=barostat, steps=3000, equilibration_steps=500, pressure_gpa=pressure,
+            thermostat_time_fs=50.0, barostat_time_fs=150.0,
         )  # fmt: skip
         assert run.run(record, record.save)
-        values = np.array([sample.pressure_gpa for sample in record.samples])
-        blocks = values[1:].reshape(12, -1).mean(axis=1)
+        samples = record.samples[101:]  # 2 ps to find the volume
+        blocks = np.array([sample.pressure_gpa for sample in samples]).reshape(10, -1).mean(axis=1)
         error = blocks.std(ddof=1) / np.sqrt(len(blocks))
-        assert error < 0.4
-        assert abs(blocks.mean() - pressure) < 4 * error
-        assert record.temperatures.mean() == pytest.approx(300.0, abs=15.0)
-        volumes.append(np.mean([sample.volume_angstrom3 for sample in record.samples]))
-    assert 0.90 < volumes[1] / volumes[0] < 0.97  # a bulk modulus of copper, within a factor of two
+        small = units.kB * 300.0 / alloy.get_volume() / units.GPa
+        assert error < 0.2
+        assert abs(blocks.mean() - pressure) < 4 * error + 3 * small
+        volumes.append(np.mean([sample.volume_angstrom3 for sample in samples]))
+    modulus = 4 * Springs.constant / (3 * 3.61) / units.GPa
+    assert volumes[1] / volumes[0] == pytest.approx(1 - 4.0 / modulus, abs=0.01)
 
 
 @pytest.mark.parametrize("name", ENSEMBLES)
@@ -370,7 +380,7 @@ LOOSE = {"max_force_ev_per_angstrom": 1e9, "temperature_band_k": (0.0, 1e12)}
         (Atoms.copy, {"thermostat": "nve", "temperature_band_k": (200.0, 1e3), "steps": 1000},
          "temperature", "K is below 200 K: equilibrate longer"),
         (squeezed, LOOSE, "distance",
-         "Al and Cu are 0.90 Å apart, less than 1.26: the potential has collapsed"),
+         "Al and Cu are 0.90 Å apart, less than 1.27: the potential has collapsed"),
         (squeezed, {**LOOSE, "min_distance_fraction": 0.0, "min_distance_angstrom": 1.0},
          "distance", "are 0.90 Å apart, less than 1: "),
         (Atoms.copy, {"max_framework_msd_angstrom2": 1e-5}, "framework",
@@ -429,7 +439,7 @@ def test_framework_msd_ignores_a_drift(alloy: Atoms) -> None:
 
 
 def test_without_a_framework(alloy: Atoms) -> None:
-    copper = bulk("Cu", cubic=True)
+    copper = bulk("Cu", cubic=True).repeat(2)
     run, record = make(copper, max_framework_msd_angstrom2=1e-9, steps=5)
     assert run.run(record, record.save)
     assert run.statistics.framework_msd_angstrom2 == 0.0

@@ -45,20 +45,31 @@ def refused(folder: Path, **changes: Any) -> str:
     return caught.value.message
 
 
-def arrays(folder: Path) -> dict[str, Any]:
-    with np.load(folder / "checkpoint.npz") as data:
+def state(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    with np.load(path) as data:
         meta = json.loads(str(data["meta"]))
-        found = {name: data[name] for name in ("positions", "momenta", "reference")}
-    meta["statistics"].pop("restarts")
-    return {**found, "meta": meta}
+        found = {name: data[name] for name in data if name != "meta"}
+    for run in meta["runs"].values():
+        run["statistics"].pop("restarts")
+    return found, meta
 
 
 def assert_same_run(first: Path, second: Path) -> None:
-    one, two = arrays(first), arrays(second)
-    assert one.pop("meta") == two.pop("meta")
-    for name, values in one.items():
-        np.testing.assert_array_equal(values, two[name], err_msg=name)
-    assert (first / "trajectory.h5").read_bytes() == (second / "trajectory.h5").read_bytes()
+    """Compare all that was written, to the last bit; there is no tolerance."""
+    compared = 0
+    for path in sorted(first.rglob("*")):
+        other = second / path.relative_to(first)
+        if path.suffix in (".h5", ".csv") and "segments" not in path.parent.name:
+            assert path.read_bytes() == other.read_bytes(), path.name
+            compared += 1
+        if path.suffix == ".npz":
+            (one, one_meta), (two, two_meta) = state(path), state(other)
+            assert one_meta == two_meta
+            assert one.keys() == two.keys()
+            for name, values in one.items():
+                np.testing.assert_array_equal(values, two[name], err_msg=name)
+            compared += 1
+    assert compared >= 3
 
 
 def test_a_run_finishes(make_md_folder: MakeFolder) -> None:
@@ -79,6 +90,14 @@ def test_a_run_finishes(make_md_folder: MakeFolder) -> None:
         assert results.mean_temperature_k == pytest.approx(trajectory.temperature_k.mean())
         assert results.std_temperature_k == pytest.approx(trajectory.temperature_k.std())
     assert lines[-1].startswith("step 17/17  ")
+    (one,) = results.runs
+    assert one.trajectory_sha256 == results.trajectory_sha256
+    assert one.mean_volume_angstrom3 == pytest.approx(6.12**3)
+    np.testing.assert_allclose(one.mean_cell_angstrom, 6.12 * np.eye(3), atol=1e-12)
+    assert 0.3 < results.force_share < 1.0
+    table = np.genfromtxt(folder / "thermo.csv", delimiter=",", names=True)
+    assert table["step"].tolist() == [-4, -2, *range(0, 14, 2)]
+    assert table["temperature_k"][2:].mean() == pytest.approx(results.mean_temperature_k)
 
     # more steps of the same folder go on where it ended
     more = run(folder, steps=16)
@@ -170,10 +189,11 @@ def test_checkpoints_that_do_not_belong(make_md_folder: MakeFolder) -> None:
 @pytest.mark.parametrize(
     ("changes", "status", "line"),
     [
-        ({"max_force_ev_per_angstrom": 1e-6}, Status.FORCES_EXPLODED, "a force of"),
-        ({"max_temperature_factor": 1.0001, "time_step_fs": 10.0, "temperature_k": 20.0},
-         Status.TEMPERATURE_RUNAWAY, "temperature"),
-        ({"min_distance_angstrom": 2.9}, Status.ATOMS_TOO_CLOSE, "two atoms are"),
+        ({"max_force_ev_per_angstrom": 0.8}, Status.FORCES_EXPLODED, "a force of"),
+        ({"max_temperature_factor": 1.4, "friction_per_ps": 100.0},
+         Status.TEMPERATURE_RUNAWAY, "exceeds 980 K"),
+        ({"min_temperature_factor": 0.9, "thermostat": "nve"}, Status.TEMPERATURE_RUNAWAY, "below"),
+        ({"min_distance_fraction": 0.97}, Status.ATOMS_TOO_CLOSE, "Å apart"),
         ({"max_framework_msd_angstrom2": 1e-9}, Status.FRAMEWORK_UNSTABLE, "the framework moved"),
     ],
 )  # fmt: skip
@@ -181,7 +201,7 @@ def test_guards_stop_the_run(
     make_md_folder: MakeFolder, changes: dict[str, Any], status: Status, line: str
 ) -> None:
     folder = make_md_folder()
-    results = run(folder, **{"equilibration_steps": 0, **changes})
+    results = run(folder, **{"equilibration_steps": 0, "steps": 200, **changes})
     assert results.status is status
     assert line in results.message
     assert "\n" not in results.message
@@ -189,6 +209,38 @@ def test_guards_stop_the_run(
     assert results.frames >= 1
     assert results.trajectory_file == "trajectory.h5"
     assert (folder / "trajectory.h5").is_file()
+
+
+def test_a_structure_that_is_off_limits_is_not_begun(make_md_folder: MakeFolder) -> None:
+    results = run(make_md_folder(), equilibration_steps=0, min_distance_angstrom=2.9)
+    assert results.status is Status.ATOMS_TOO_CLOSE
+    assert results.message.startswith("step 0: ")
+    assert (results.frames, results.trajectory_file) == (0, None)
+
+
+def test_a_committee_that_disagrees(make_md_folder: MakeFolder, demo_model: Path) -> None:
+    import torch
+
+    from aiida_limsm.atomistic.potential import load_model
+
+    folder = make_md_folder()
+    model = load_model(demo_model)
+    with torch.no_grad():
+        model.scale_shift.scale *= 1.2
+    torch.save(model, folder / "other.model")
+    changes = {"committee_files": ["other.model"], "committee_interval_steps": 2, "steps": 200}
+    assert refused(folder, committee_files=["none.model"]) == f"{folder}/none.model does not exist"
+    results = run(folder, **changes, max_committee_spread_ev_per_angstrom=0.15)
+    assert results.status is Status.COMMITTEE_DISAGREES
+    assert "(limit 0.15): label this structure" in results.message
+    assert results.frames >= 1
+    same = make_md_folder("same")
+    (one,) = run(same, committee_files=["potential.model"]).runs
+    # one engine with a skin and stress left out, the other as MACE has it: rounding only
+    assert one.largest_committee_spread_ev_per_angstrom < 1e-5
+    table = np.genfromtxt(same / "thermo.csv", delimiter=",", names=True)
+    asked = np.isfinite(table["committee_spread_ev_per_angstrom"])
+    assert table["step"][asked].tolist() == [0]  # every 100 steps
 
 
 def test_an_absurd_time_step_is_stopped(make_md_folder: MakeFolder) -> None:
@@ -225,9 +277,131 @@ def test_a_full_disk_is_said(make_md_folder: MakeFolder, monkeypatch: pytest.Mon
     assert_same_run(whole, full)
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
-    values = {**INPUT, "steps": 4000, "frame_interval_steps": 5, "checkpoint_interval_steps": 10}
-    (folder / "input.json").write_text(json.dumps(values))
+def test_pieces_of_several_runs_equal_the_whole(make_md_folder: MakeFolder) -> None:
+    """One run is stopped by a guard on the way: the others go on, after a restart as well."""
+    whole, pieces = make_md_folder("whole"), make_md_folder("pieces")
+    changes = {
+        "replicas": 2, "more_temperatures_k": [2500.0], "batch_size": 3, "thermostat": "csvr",
+        "min_distance_fraction": 0.8, "mobile_interval_steps": 1, "steps": 40,
+    }  # fmt: skip
+    done = run(whole, **changes)
+    assert done.status is Status.ATOMS_TOO_CLOSE
+    assert [one.seed for one in done.runs] == [3, 4, 5, 6]
+    assert [one.temperature_k for one in done.runs] == [700.0, 700.0, 2500.0, 2500.0]
+    ended = [one.status is Status.ATOMS_TOO_CLOSE for one in done.runs]
+    assert ended[:2] == [False, False]
+    assert ended[2]  # in a group with the first two
+    assert done.runs[0].steps_done == 40 > done.runs[2].steps_done
+    assert done.message.startswith(f"{sum(ended)} of 4 runs: step ")
+    for one in done.runs[:2]:
+        assert (whole / one.trajectory_file).is_file()
+        assert (whole / one.mobile_file).is_file()
+    while run(pieces, **changes, max_seconds=1e-6).status is Status.OUT_OF_WALLTIME:
+        pass
+    assert_same_run(whole, pieces)
+
+
+def test_replicas_are_no_copies(make_md_folder: MakeFolder) -> None:
+    from aiida_limsm.trajectory.h5md import Trajectory
+
+    folder = make_md_folder()
+    results = run(folder, replicas=2)
+    assert results.batch_size == 2
+    frames = []
+    for one in results.runs:
+        with Trajectory(folder / one.trajectory_file) as trajectory:
+            frames.append(trajectory.frame(-1))
+    assert np.abs(frames[0] - frames[1]).max() > 0.01
+    # the first is the run that the seed gives alone, up to the last digits of its forces
+    alone = make_md_folder("alone")
+    run(alone)
+    with Trajectory(alone / "trajectory.h5") as trajectory:
+        np.testing.assert_allclose(trajectory.frame(-1), frames[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("changes", [{"dtype": "float64"}, {"barostat": "flexible"}])
+def test_engines_agree(make_md_folder: MakeFolder, changes: dict[str, Any]) -> None:
+    from aiida_limsm.trajectory.h5md import Trajectory
+
+    changes = {**changes, "thermostat": "nose_hoover_chain", "steps": 20}
+    ends, energies = [], []
+    for engine in ("ase", "mace"):
+        folder = make_md_folder(engine)
+        results = run(folder, engine=engine, **changes)
+        assert results.status is Status.FINISHED
+        with Trajectory(folder / "trajectory.h5") as trajectory:
+            ends.append(trajectory.frame(-1))
+            assert (trajectory.cell_changes_at is not None) == ("barostat" in changes)
+            energies.append(trajectory.potential_energy)
+    np.testing.assert_allclose(ends[0], ends[1], atol=1e-4)
+    np.testing.assert_allclose(energies[0], energies[1], atol=1e-3)
+
+
+def test_a_barostat_writes_its_cells(make_md_folder: MakeFolder) -> None:
+    from aiida_limsm.trajectory.h5md import Trajectory
+
+    folder = make_md_folder()
+    results = run(folder, thermostat="nose_hoover_chain", barostat="isotropic", steps=40)
+    (one,) = results.runs
+    with Trajectory(folder / "trajectory.h5") as trajectory:
+        volumes = np.linalg.det(trajectory.cells())
+    assert np.ptp(volumes) > 0.1
+    assert one.mean_volume_angstrom3 == pytest.approx(volumes.mean())
+    assert one.std_volume_angstrom3 == pytest.approx(volumes.std(), rel=1e-3)
+    table = np.genfromtxt(folder / "thermo.csv", delimiter=",", names=True)
+    assert one.mean_pressure_gpa == pytest.approx(table["pressure_gpa"][2:].mean())
+
+
+def test_mobile_ions_can_be_analysed(make_md_folder: MakeFolder) -> None:
+    import ase.io
+
+    from aiida_limsm.atomistic.crystals import li3si
+    from aiida_limsm.compute.analyse import run_analyse
+    from aiida_limsm.compute.inputs import AnalyseInput
+    from aiida_limsm.trajectory.h5md import Trajectory
+
+    folder = make_md_folder()
+    run(folder, steps=200, frame_interval_steps=20, mobile_interval_steps=2)
+    with Trajectory(folder / "mobile.h5") as mobile, Trajectory(folder / "trajectory.h5") as whole:
+        assert (mobile.n_frames, whole.n_frames) == (101, 11)
+        assert mobile.symbols == ["Li"] * 11
+        assert mobile.framework_at_rest
+        silicon = whole.frame(-1)[11:] - whole.frame(0)[11:]
+        ions = whole.frame(-1)[:11] - whole.frame(0)[:11] - silicon.mean(axis=0)
+        np.testing.assert_allclose(mobile.frame(-1) - mobile.frame(0), ions, atol=2e-6)
+    ase.io.write(folder / "sites.extxyz", li3si())
+    job = AnalyseInput(
+        trajectory_files=("mobile.h5",), structure_file="sites.extxyz", bootstrap_samples=20
+    )
+    found = run_analyse(job, folder, lambda line: None)
+    assert (found.n_ions, found.n_frames) == (11, 101)
+    assert found.frame_interval_fs == pytest.approx(4.0)
+    assert any("holds the mobile ions alone" in warning for warning in found.warnings)
+
+
+def test_a_molecule_in_a_box_is_refused(make_md_folder: MakeFolder) -> None:
+    from ase import Atoms
+
+    folder = make_md_folder("open", Atoms("Li2", [[0, 0, 0], [0, 0, 3.0]]))
+    assert refused(folder).endswith("is not periodic in three directions: give it a cell")
+    one = make_md_folder("one", Atoms("Li", [[0, 0, 0]], cell=[3.0] * 3, pbc=True))
+    assert "holds 1 atom(s)" in refused(one)
+
+
+def test_no_gpu(make_md_folder: MakeFolder) -> None:
+    import torch
+
+    assert not torch.cuda.is_available()
+    assert refused(make_md_folder(), device="cuda") == (
+        "device 'cuda' was asked for but torch sees no GPU: use device 'cpu'"
+    )
+
+
+LONG = {"steps": 4000, "frame_interval_steps": 5, "checkpoint_interval_steps": 10}
+
+
+def start(folder: Path, **changes: Any) -> subprocess.Popen[bytes]:
+    (folder / "input.json").write_text(json.dumps({**INPUT, **LONG, **changes}))
     command = [sys.executable, "-m", "aiida_limsm.compute.cli", "md", str(folder / "input.json")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
@@ -241,7 +415,7 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
 
 def wait_for_frames(folder: Path, process: subprocess.Popen[bytes], count: int) -> None:
     for _ in range(1200):
-        if len(list(folder.glob("segments/segment-*.h5"))) >= count:
+        if len(list(folder.glob("**/segments/segment-*.h5"))) >= count:
             return
         assert process.poll() is None
         time.sleep(0.05)
@@ -272,3 +446,37 @@ def test_killed_and_terminated_runs_go_on(make_md_folder: MakeFolder) -> None:
     assert run(whole, **settings).status is Status.FINISHED
     assert_same_run(killed, whole)
     shutil.rmtree(killed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "ensemble",
+    [
+        {"thermostat": "nve"},
+        {"thermostat": "csvr"},
+        {"thermostat": "nose_hoover_chain"},
+        {"thermostat": "nose_hoover_chain", "barostat": "isotropic"},
+        {"thermostat": "nose_hoover_chain", "barostat": "flexible"},
+        {"replicas": 2, "more_temperatures_k": [500.0], "workers": 2, "batch_size": 2},
+    ],
+    ids=lambda ensemble: "-".join(str(value) for value in ensemble.values()),
+)
+def test_killed_runs_equal_the_uninterrupted(
+    make_md_folder: MakeFolder, ensemble: dict[str, Any]
+) -> None:
+    killed, whole = make_md_folder("killed"), make_md_folder("whole")
+    several = "workers" in ensemble
+    process = start(killed, **ensemble)
+    wait_for_frames(killed, process, 12 if several else 3)
+    process.kill()
+    process.wait()
+    time.sleep(0.2)  # for the kernel to end the workers
+    checkpoints = list(killed.glob("**/*.npz"))
+    done = [run["step"] for path in checkpoints for run in state(path)[1]["runs"].values()]
+    assert done
+    steps = 10 * (max(done) // 10) + 20
+    # who goes on may have another number of processes
+    settings = {**LONG, **ensemble, "workers": 1, "steps": steps}
+    assert run(killed, **settings).status is Status.FINISHED
+    assert run(whole, **settings).status is Status.FINISHED
+    assert_same_run(killed, whole)

@@ -70,7 +70,9 @@ def parse(aiida_localhost: orm.Computer, tmp_path: Path) -> Callable[..., Parsed
         permanent.mkdir()
         temporary.mkdir()
         for file in (FIXTURES / name).iterdir():
-            if file.name not in without and file.name != "input.json":
+            if file.is_dir():
+                shutil.copytree(file, temporary / file.name)
+            elif file.name not in without and file.name != "input.json":
                 target = permanent if file.name in PERMANENT else temporary
                 shutil.copyfile(file, target / file.name)
         for file_name, content in (changed or {}).items():

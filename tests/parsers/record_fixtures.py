@@ -33,7 +33,7 @@ MODEL = Path(resources.__file__).parent / "demo_foundation" / "demo_foundation.m
 RETRIEVED = (
     "input.json", "results.json", "limsm.log", "stdout.txt", "stderr.txt",
     "trajectory.h5", "potential.model", "potential_multihead.model", "mace_run_train.log",
-    "parity.h5", "model.h5", "path.extxyz", "comparison.h5",
+    "parity.h5", "model.h5", "path.extxyz", "comparison.h5", "mobile.h5",
 )  # fmt: skip
 
 MD = {
@@ -148,6 +148,8 @@ CASES: dict[str, Case] = {
     "md/finished": (prepare_md, MD),
     "md/out_of_walltime": (prepare_md, {**MD, "max_seconds": 0.001}),
     "md/forces_exploded": (prepare_md, {**MD, "max_force_ev_per_angstrom": 0.8}),
+    "md/several_runs": (prepare_md, {**MD, "replicas": 2, "mobile_interval_steps": 5}),
+    "md/atoms_too_close": (prepare_md, {**MD, "min_distance_fraction": 0.9}),
     "md/framework_unstable": (prepare_md, {**MD, "max_framework_msd_angstrom2": 0.01}),
     "md/invalid_input": (prepare_md, {**MD, "steps": 45}),
     "md/killed": (prepare_md, {**MD, "steps": 100000}),
@@ -232,6 +234,10 @@ def record(name: str) -> None:
                 shutil.copyfile(folder / file, target / file)
                 if (target / file).suffix in {".json", ".log", ".txt"}:
                     hide_places(target / file, {str(folder): "<folder>"})
+        for path in folder.glob("runs/*/*.h5"):
+            nested = target / path.relative_to(folder)
+            nested.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, nested)
     size = sum(file.stat().st_size for file in target.iterdir())
     path = target / "results.json"
     status = json.loads(path.read_text())["status"] if path.exists() else "no results"

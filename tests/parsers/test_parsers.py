@@ -68,12 +68,23 @@ def test_md_finished(parse: Parse) -> None:
     assert trajectory.frame_interval_ps == pytest.approx(0.02)
 
 
-@pytest.mark.parametrize("case", ["forces_exploded", "framework_unstable"])
+@pytest.mark.parametrize("case", ["forces_exploded", "framework_unstable", "atoms_too_close"])
 def test_a_guard_keeps_the_frames(parse: Parse, case: str) -> None:
     parsed = parse(f"md/{case}")
     assert 320 <= parsed.exit_status < 330
     assert parsed.exit_message.startswith("step ")
     assert parsed.outputs["trajectory"].n_frames == recorded(f"md/{case}")["frames"] > 0
+
+
+def test_md_of_several_runs(parse: Parse) -> None:
+    outputs = parse("md/several_runs").outputs
+    runs = recorded("md/several_runs")["runs"]
+    assert len(runs) == 2
+    found = {label.split(".")[-1]: node for label, node in outputs.items()}
+    for number, run in enumerate(runs):
+        assert found[f"run_{number}"].sha256 == run["trajectory_sha256"]
+        assert found[f"run_{number}_mobile"].sha256 == run["mobile_sha256"]
+        assert found[f"run_{number}_mobile"].frame_interval_ps == pytest.approx(0.01)
 
 
 def test_md_out_of_walltime_has_no_trajectory_yet(parse: Parse) -> None:
