@@ -101,9 +101,9 @@ def labels(pw_code: orm.InstalledCode) -> tuple[Atoms, dict[str, Any]]:
 def test_forces_and_stress(labels: tuple[Atoms, dict[str, Any]]) -> None:
     """Force = -dE/dx; stress = dE/dε / V, tension positive, as ASE defines it.
 
-    Measured: forces within 0.1 meV/Å of 0.15 to 0.9 eV/Å; stress within 2.3e-4 eV/Å³ (0.04 GPa)
-    of 0.017 at 40 Ry. What is left in the stress is the basis that changes with the cell: in a
-    cell of the same size it was 1.1e-3 at 30 Ry and 6e-5 at 44 Ry.
+    Measured: forces within 0.16 meV/Å, stress within 1.8e-4 eV/Å³ (0.03 GPa) of 0.096. What is
+    left in the stress is the basis that changes with the cell: in a like cell with four k-points
+    it was 1.1e-3 at 30 Ry and 6e-5 at 44 Ry.
     """
     atoms, found = labels
     reference = found["reference"]
