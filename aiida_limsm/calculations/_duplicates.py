@@ -41,8 +41,8 @@ def continues(earlier: Geometry, later: Geometry) -> bool:
     """Return whether one trajectory begins where another ends.
 
     That is so where no atom moves further from the last frame of one to the first of the other than
-    twice the longest step near there. Where atoms move far in one step, neighbouring frames are not
-    alike and nothing has to be found.
+    three times the longest step near there: one frame may be missing between them. Where atoms move
+    far in one step, neighbouring frames are not alike and nothing has to be found.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def continues(earlier: Geometry, later: Geometry) -> bool:
         return float(np.linalg.norm(shifts, axis=1).max())
 
     step = max(moved(*earlier.positions[-2:]), moved(*later.positions[:2]))
-    bound = min(2 * step, _FURTHEST_ANGSTROM)
+    bound = min(3 * step, _FURTHEST_ANGSTROM)
     strained = np.abs(later.cells[0] - cell).max() > bound
     return not strained and moved(earlier.positions[-1], later.positions[0]) <= bound
 

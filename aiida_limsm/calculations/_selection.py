@@ -72,7 +72,7 @@ def select_frames(sources: Sequence[LabelledFrames], settings: DatasetSettings) 
         split: [(number, index) for number, each in enumerate(cut) for index in each.blocks[split]]
         for split in SPLITS
     }
-    _check_not_empty(frames, removed)
+    _check_not_empty(frames, removed, cut)
     report = {
         "settings": settings.model_dump(mode="json"),
         "sources": {source.labelled.name: source.report for source in cut},
@@ -110,15 +110,11 @@ def _cut_batch(labelled: LabelledFrames, settings: DatasetSettings) -> _Source:
 
 
 def _cut_series(labelled: LabelledFrames, settings: DatasetSettings) -> _Source:
+    """Cut a trajectory into blocks; one that is too short for that is for the training."""
     frames, skip = len(labelled), settings.skip_frames
-    if frames - skip < len(SPLITS):
-        raise ValueError(
-            f"{frames} frames are too few to split with skip_frames={skip}: run longer or keep more"
-        )
     found = measure_correlation(labelled.forces[skip:], labelled.energies[skip:])
-    stride, gap = _spacing(found, settings)
-    blocks = time_blocks(frames, skip, stride, gap, _fractions(settings))
-    report = {
+    stride, gap = _spacing(found, settings, frames - skip)
+    report: dict[str, Any] = {
         "kind": "trajectory",
         "frames": frames,
         "skip_frames": skip,
@@ -127,13 +123,23 @@ def _cut_series(labelled: LabelledFrames, settings: DatasetSettings) -> _Source:
         "frame_interval_fs": labelled.interval_fs,
         **_correlation_report(found, labelled.interval_fs),
     }
-    return _Source(labelled, blocks, zones(blocks, frames), (gap + 1) * stride, report)
+    try:
+        blocks = time_blocks(frames, skip, stride, gap, _fractions(settings))
+        where = zones(blocks, frames)
+    except ValueError as error:
+        blocks = {split: [] for split in SPLITS}
+        blocks["train"] = list(range(skip, frames, stride))
+        where = np.full(frames, SPLITS.index("train"), dtype=np.int8)
+        report["training_only"] = str(error)
+    return _Source(labelled, blocks, where, (gap + 1) * stride, report)
 
 
-def _spacing(found: Correlation | None, settings: DatasetSettings) -> tuple[int, int]:
+def _spacing(found: Correlation | None, settings: DatasetSettings, frames: int) -> tuple[int, int]:
     """Return stride and gap, as given or as measured."""
     stride, gap = settings.stride, settings.gap_frames
     if found is None:
+        if frames < len(SPLITS):  # nothing to measure, and nothing to split
+            return 1 if stride == "auto" else stride, 0 if gap == "auto" else gap
         if stride == "auto" or gap == "auto":
             raise ValueError(
                 "its forces or its energy do not vary: stride and gap_frames cannot be measured, "
@@ -243,15 +249,20 @@ def _find_outliers(
     return threshold, outliers
 
 
-def _check_not_empty(frames: dict[str, list[tuple[int, int]]], removed: dict[str, int]) -> None:
+def _check_not_empty(
+    frames: dict[str, list[tuple[int, int]]], removed: dict[str, int], sources: list[_Source]
+) -> None:
     empty = [split for split in SPLITS if not frames[split]]
     if not empty:
         return
+    short = [source for source in sources if "training_only" in source.report]
     lost = ", ".join(
         f"{count} {name.replace('_', ' ')}" for name, count in removed.items() if count
     )
     if lost:
         remedy = f"removed were {lost}; give more frames"
+    elif short:
+        raise ValueError(f"{short[0].labelled.name}: {short[0].report['training_only']}")
     else:
         remedy = "give an MD trajectory too, or label_split='blocks'"
     raise ValueError(f"no frames are left in {', '.join(empty)}: {remedy}")

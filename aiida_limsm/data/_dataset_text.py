@@ -66,8 +66,12 @@ def _source_text(source: Mapping[str, Any]) -> str:
         return f"{source['frames']} {source['kind']}"
     text = (
         f"{source['frames']} frames, first {source['skip_frames']} skipped, every "
-        f"{source['stride']} kept, {source['gap_frames']} between blocks"
+        f"{source['stride']} kept, "
     )
+    if "training_only" in source:
+        text += "too short to split: all for the training"
+    else:
+        text += f"{source['gap_frames']} between blocks"
     times = [
         f"{label} {source[key]:.3g} fs"
         for label in ("force", "energy")

@@ -267,10 +267,22 @@ def test_missing_labels_are_named() -> None:
 def test_too_few_frames() -> None:
     with pytest.raises(ValueError, match=r"^a: 6 frames are too few to split with skip_frames=0"):
         build({"stride": 1, "gap_frames": 2}, a=aimd(6))
-    with pytest.raises(ValueError, match=r"^a: 6 frames are too few to split with skip_frames=9:"):
+    with pytest.raises(ValueError, match=r"^a: 6 frames are too few to split with skip_frames=9,"):
         build({"skip_frames": 9}, a=aimd(6))
-    with pytest.raises(ValueError, match=r"^a: 1 frames are too few to split with skip_frames=0:"):
+    with pytest.raises(ValueError, match=r"^a: 1 frames are too few to split with skip_frames=0,"):
         build({}, a=aimd(1))
+
+
+def test_a_run_that_ended_early_is_not_lost() -> None:
+    """Too short to be cut; the others are, so it can serve the training."""
+    parameters = {"stride": 1, "gap_frames": 2, "skip_frames": 2}
+    dataset = build(parameters, early=aimd(7), gone=aimd(1, 2), run=aimd(30, 1))
+    assert dataset.frames_per_source[0] == {"train": 5, "valid": 0, "test": 0}
+    assert set(dataset.frames_per_source) == {0, 2}
+    report = dataset.selection["sources"]["early"]
+    assert report["training_only"].startswith("7 frames are too few to split with skip_frames=2")
+    assert "every 1 kept, too short to split: all for the training" in dataset.summary()
+    assert "training_only" not in dataset.selection["sources"]["run"]
 
 
 def test_frames_without_stress_and_with_open_boundaries() -> None:
