@@ -5,6 +5,8 @@ from __future__ import annotations
 from aiida import orm
 from aiida.engine import calcfunction
 
+from .qe_units import ENERGY_FACTOR
+
 
 @calcfunction
 def isolated_atom(symbol: orm.Str, box_angstrom: orm.Float) -> orm.StructureData:
@@ -29,5 +31,5 @@ def isolated_atom_energies(**outputs: orm.Dict) -> orm.Dict:
         values = node.get_dict()
         if values.get("energy_units", "eV") != "eV":
             raise ValueError(f"{symbol}: energy in {values['energy_units']}, expected eV")
-        energies[symbol] = float(values["energy"])
+        energies[symbol] = ENERGY_FACTOR * float(values["energy"])
     return orm.Dict(energies)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from aiida_limsm.units import GPA_TO_EV_PER_ANGSTROM3
 
 from .dft_settings import dft_settings, k_point_settings
+from .qe_units import ENERGY_FACTOR
 
 #: Value of the attribute ``frames_are``: neighbouring frames have nothing to do with each other.
 SINGLE_POINTS = "single points"
@@ -111,7 +112,7 @@ def single_point(
         # of the structure: pw.x prints them back rounded
         "positions": np.array([site.position for site in structure.sites], float),
         "cells": np.array(structure.cell, float),
-        "energies_ev": np.array(trajectory.get_array("energy")[-1], float),
+        "energies_ev": ENERGY_FACTOR * np.array(trajectory.get_array("energy")[-1], float),
         "forces_ev_per_angstrom": np.array(trajectory.get_array("forces")[-1], float),
         # Quantum ESPRESSO counts compression positive, ASE and MACE tension.
         "stress_ev_per_angstrom3": -GPA_TO_EV_PER_ANGSTROM3
@@ -144,4 +145,7 @@ def _trajectory(
     node.base.attributes.set("dft_settings", settings)
     node.base.attributes.set("frames_are", SINGLE_POINTS)
     node.base.attributes.set("labels", list(labels))
+    # which link of the calculation brought which frame: for the trace
+    node.set_array("segment", np.arange(len(labels)))
+    node.base.attributes.set("segment_links", [f"trajectory_{label}" for label in labels])
     return node

@@ -21,7 +21,7 @@ from aiida_limsm.compute.train_results import TrainResults
 from aiida_limsm.report.study import AimdSummary, StageTime, Study, TemperatureResult
 
 from ._demo_inputs import LIMITS
-from ._stages import read_stages
+from ._stages import read_stages, stage_calls
 from ._trace_text import print_trace
 from .trace import Trace, trace
 
@@ -63,7 +63,7 @@ def collect_study(node: orm.WorkChainNode) -> Study:
 
 def _called(node: orm.WorkChainNode, label: str) -> Any:
     """Return the process that the study called under a label."""
-    return node.base.links.get_outgoing(link_label_filter=label).first().node  # type: ignore[union-attr]
+    return dict(stage_calls(node))[label]
 
 
 def _md_parameters(node: orm.WorkChainNode) -> dict[str, Any]:
@@ -175,5 +175,7 @@ def _settings(node: orm.WorkChainNode) -> dict[str, str]:
         f"{md['steps'] * md['time_step_fs'] / 1000:g} ps after "
         f"{md['equilibration_steps'] * md['time_step_fs'] / 1000:g} ps, "
         f"{inputs.replicas.value} replica(s), seed {md['seed']}",
-        "codes": ", ".join(sorted({inputs.aimd.pw.code.full_label, inputs.md.md.code.full_label})),
+        "codes": ", ".join(
+            sorted({inputs.reference.aimd.pw.code.full_label, inputs.md.md.code.full_label})
+        ),
     }

@@ -16,13 +16,13 @@ from ._inspect import stored_potential
 
 #: What the full demo runs; two ab initio and two MLFF runs fill two cores.
 FULL: dict[str, Any] = {
-    "aimd_temperatures_k": [600.0, 850.0],
+    "reference": {"temperatures_k": [600.0, 850.0]},
     "temperatures_k": [700.0, 800.0],
     "supercell": [2, 2, 2],
 }
 #: Changes of ``--fast``: every stage shorter, errors larger.
 FAST: dict[str, Any] = {
-    "aimd": {"steps": 32},
+    "reference": {"temperatures_k": [600.0, 850.0], "aimd": {"steps": 32}},
     "finetune": {"train": {"max_epochs": 12}},
     "md": {"md": {"steps": 1600}},
 }

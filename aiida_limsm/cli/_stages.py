@@ -11,6 +11,8 @@ from typing import Any
 from aiida import orm
 from aiida.common.links import LinkType
 
+#: Label under which a study calls ReferenceWorkChain.
+REFERENCE = "reference"
 #: Name of each stage and the labels of the calls that belong to it, in order.
 STAGES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("ab initio MD (pw.x)", re.compile(r"aimd_")),
@@ -35,16 +37,24 @@ class StageState:
 
 def read_stages(node: orm.WorkChainNode) -> list[StageState]:
     """Return the state of every stage of a LithiumTransportWorkChain."""
-    calls: list[tuple[str, Any]] = [
-        (link.link_label, link.node)
-        for link in node.base.links.get_outgoing(
-            link_type=(LinkType.CALL_CALC, LinkType.CALL_WORK)
-        ).all()
-    ]
+    calls = stage_calls(node)
     return [
         _stage(name, [(label, call) for label, call in calls if pattern.match(label)])
         for name, pattern in STAGES
     ]
+
+
+def stage_calls(node: orm.WorkChainNode) -> list[tuple[str, Any]]:
+    """Return label and process of what a study called, with the DFT runs one level below."""
+    calls = []
+    for link in node.base.links.get_outgoing(
+        link_type=(LinkType.CALL_CALC, LinkType.CALL_WORK)
+    ).all():
+        if link.link_label == REFERENCE:
+            calls += stage_calls(link.node)  # type: ignore[arg-type]
+        else:
+            calls.append((link.link_label, link.node))
+    return calls
 
 
 def _stage(name: str, calls: list[tuple[str, Any]]) -> StageState:

@@ -35,6 +35,9 @@ COMMANDS: dict[str, LazyCommand] = {
     "report": LazyCommand(
         "aiida_limsm.cli.report:report_command", "Write the report of a finished study."
     ),
+    "aimd": LazyCommand(
+        "aiida_limsm.cli.aimd:aimd_command", "Look at an ab initio MD run and its joins."
+    ),
     "trace": LazyCommand(
         "aiida_limsm.cli.trace:trace_command", "List the DFT calculations behind a result."
     ),

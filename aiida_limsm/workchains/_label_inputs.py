@@ -121,7 +121,7 @@ def fill_builder(
 ) -> Any:
     """Return a builder; see :meth:`LabelWorkChain.get_builder_from_protocol`."""
     code = load_code(code)
-    named = _labelled(structures)
+    named = named_structures(structures)
     inputs = process_class.get_protocol_inputs(protocol, overrides)
     base_inputs = inputs["base"]
     every_kind = _every_kind(list(named.values()))
@@ -151,9 +151,16 @@ def fill_builder(
     return builder
 
 
-def _labelled(
+def named_structures(
     structures: Mapping[str, orm.StructureData] | Sequence[orm.StructureData],
 ) -> dict[str, orm.StructureData]:
+    """Return structures by name; those given in order are named by their number.
+
+    Raises
+    ------
+    ValueError
+        For no structure, or a name that AiiDA does not take as a link label.
+    """
     if not isinstance(structures, Mapping):
         structures = {f"structure_{index:04d}": node for index, node in enumerate(structures)}
     if not structures:

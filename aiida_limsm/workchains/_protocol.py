@@ -9,7 +9,14 @@ from typing import Any
 from aiida import orm
 from aiida_quantumespresso.workflows.protocols.utils import ProtocolMixin, recursive_merge
 
-__all__ = ["LimsmProtocolMixin", "code_options", "load_code", "recursive_merge", "run_calcfunction"]
+__all__ = [
+    "LimsmProtocolMixin",
+    "code_options",
+    "load_code",
+    "outputs_of",
+    "recursive_merge",
+    "run_calcfunction",
+]
 
 
 class LimsmProtocolMixin(ProtocolMixin):
@@ -45,6 +52,11 @@ class LimsmProtocolMixin(ProtocolMixin):
 def run_calcfunction(function: Any, label: str, *args: Any, **kwargs: Any) -> Any:
     """Run a calcfunction under a call link label, by which the trace and the report find it."""
     return function(*args, metadata={"call_link_label": label}, **kwargs)
+
+
+def outputs_of(node: orm.ProcessNode, namespace: str) -> dict[str, Any]:
+    """Return a namespace of outputs of a process, empty where it has none."""
+    return dict(node.outputs[namespace].items()) if namespace in node.outputs else {}
 
 
 def load_code(code: orm.AbstractCode | str) -> orm.AbstractCode:

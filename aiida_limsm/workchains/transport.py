@@ -8,7 +8,6 @@ from aiida import orm
 from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ToContext, WorkChain
 
-from aiida_limsm.calculations.dataset import build_dataset, validate_dataset
 from aiida_limsm.calculations.structures import make_supercell
 from aiida_limsm.calculations.transport import summarise_transport
 from aiida_limsm.data.dataset import ReferenceDatasetData
@@ -17,20 +16,20 @@ from aiida_limsm.data.markov_model import MarkovModelData
 from aiida_limsm.data.potential import PotentialData
 from aiida_limsm.data.trajectory import MolecularDynamicsData
 
-from ._protocol import LimsmProtocolMixin, run_calcfunction
-from ._transport_inputs import fill_builder, temperature_label, validate_transport
-from .aimd import AimdWorkChain
+from ._protocol import LimsmProtocolMixin, outputs_of, run_calcfunction
+from ._reference_inputs import temperature_label
+from ._transport_inputs import CELL, fill_builder, validate_transport
 from .finetune import FineTuneWorkChain
-from .isolated_atoms import IsolatedAtomsWorkChain
 from .markov import MarkovWorkChain
 from .md import MolecularDynamicsWorkChain
+from .reference import ReferenceWorkChain
 
 
 class LithiumTransportWorkChain(LimsmProtocolMixin, WorkChain):
     """Ab initio MD → dataset → fine-tuned MACE → MLFF MD → Markov model → D(T).
 
-    The ab initio runs and the isolated atoms go at once, the MLFF runs of all temperatures and
-    replicas go at once. A temperature that fails (a framework that melts, say) does not take the
+    All DFT goes at once (ReferenceWorkChain), then the MLFF runs of all temperatures and replicas
+    go at once. A temperature that fails (a framework that melts, say) does not take the
     others with it.
     """
 
@@ -49,13 +48,16 @@ class LithiumTransportWorkChain(LimsmProtocolMixin, WorkChain):
             "itself where not given.",
         )
         spec.input("foundation", valid_type=PotentialData, help="The MACE model to fine-tune.")
-        spec.input("aimd_temperatures", valid_type=orm.List, help="Of the reference MD, in K.")
         spec.input("temperatures", valid_type=orm.List, help="Of the MLFF MD, in K.")
         spec.input("supercell", valid_type=orm.List, help="Repetitions of `structure` for MLFF MD.")
         spec.input("replicas", valid_type=orm.Int, default=lambda: orm.Int(1))
-        spec.input("dataset_parameters", valid_type=orm.Dict, validator=validate_dataset)
-        spec.expose_inputs(AimdWorkChain, namespace="aimd", exclude=("structure", "temperature"))
-        spec.expose_inputs(IsolatedAtomsWorkChain, namespace="isolated_atoms")
+        spec.input_namespace(
+            "structures",
+            valid_type=orm.StructureData,
+            dynamic=True,
+            help="Further start structures of the ab initio MD, by name.",
+        )
+        spec.expose_inputs(ReferenceWorkChain, namespace="reference", exclude=("structures",))
         spec.expose_inputs(
             FineTuneWorkChain, namespace="finetune", exclude=("dataset", "foundation")
         )
@@ -68,14 +70,14 @@ class LithiumTransportWorkChain(LimsmProtocolMixin, WorkChain):
         spec.inputs.validator = validate_transport
         spec.outline(
             cls.run_reference,
-            cls.build_dataset,
+            cls.inspect_reference,
             cls.run_finetune,
             cls.inspect_finetune,
             cls.run_md,
             cls.run_markov,
             cls.results,
         )
-        spec.output("dataset", valid_type=ReferenceDatasetData)
+        spec.output("dataset", valid_type=ReferenceDatasetData, required=False)
         spec.output("potential", valid_type=PotentialData)
         spec.output("errors_before", valid_type=orm.Dict, required=False)
         spec.output("errors_after", valid_type=orm.Dict, required=False)
@@ -100,48 +102,27 @@ class LithiumTransportWorkChain(LimsmProtocolMixin, WorkChain):
         return fill_builder(cls, *args, **kwargs)
 
     def run_reference(self) -> ToContext[str, Any]:
-        """Start the ab initio MD of every temperature and the isolated atoms."""
-        awaited = {}
-        for temperature in self.inputs.aimd_temperatures.get_list():
-            label = f"aimd_{temperature_label(temperature)}"
-            inputs = self.exposed_inputs(AimdWorkChain, "aimd")
-            inputs["metadata"] = {"call_link_label": label}
-            awaited[label] = self.submit(
-                AimdWorkChain,
-                structure=self.inputs.structure,
-                temperature=orm.Float(temperature),
-                **inputs,
-            )
-            self.report(f"AIMD at {temperature:g} K: AimdWorkChain<{awaited[label].pk}>")
-        inputs = self.exposed_inputs(IsolatedAtomsWorkChain, "isolated_atoms")
-        inputs["metadata"] = {"call_link_label": "isolated_atoms"}
-        awaited["isolated_atoms"] = self.submit(IsolatedAtomsWorkChain, **inputs)
-        self.ctx.reference = list(awaited)
-        return ToContext(**awaited)
+        """Start all DFT."""
+        inputs = AttributeDict(self.exposed_inputs(ReferenceWorkChain, "reference"))
+        inputs.structures = {CELL: self.inputs.structure, **self.inputs.get("structures", {})}
+        inputs.metadata = {"call_link_label": "reference"}
+        node = self.submit(ReferenceWorkChain, **inputs)
+        self.report(f"DFT: ReferenceWorkChain<{node.pk}>")
+        return ToContext(reference=node)
 
-    def build_dataset(self) -> ExitCode | None:
-        """Make one dataset of all ab initio frames."""
-        for label in self.ctx.reference:
-            node = self.ctx[label]
-            if not node.is_finished_ok:
-                return self.exit_codes.ERROR_REFERENCE_FAILED.format(
-                    label=node.process_label, pk=node.pk, reason=node.exit_message
-                )
-        trajectories = {
-            label: self.ctx[label].outputs.trajectory
-            for label in self.ctx.reference
-            if label != "isolated_atoms"
-        }
-        self.ctx.dataset = run_calcfunction(
-            build_dataset,
-            "build_dataset",
-            self.inputs.dataset_parameters,
-            self.ctx.isolated_atoms.outputs.energies,
-            **trajectories,
-        )
+    def inspect_reference(self) -> ExitCode | None:
+        """Take the dataset, also one of runs that ended early: frames are frames."""
+        node = self.ctx.reference
+        for name, trajectory in outputs_of(node, "aimd").items():
+            self.out(f"aimd.{name}", trajectory)
+        if "dataset" not in node.outputs:
+            return self.exit_codes.ERROR_REFERENCE_FAILED.format(
+                label=node.process_label, pk=node.pk, reason=node.exit_message
+            )
+        if not node.is_finished_ok:
+            self.report(f"{node.process_label}<{node.pk}>: {node.exit_message}")
+        self.ctx.dataset = node.outputs.dataset
         self.out("dataset", self.ctx.dataset)
-        for label, node in trajectories.items():
-            self.out(f"aimd.{label.removeprefix('aimd_')}", node)
         return None
 
     def run_finetune(self) -> ToContext[str, Any]:

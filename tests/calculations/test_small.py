@@ -38,7 +38,10 @@ def test_isolated_atom_energies() -> None:
         "Si": orm.Dict({"energy": -132.5}),
         "Li": orm.Dict({"energy": -12, "energy_units": "eV"}),
     }
-    assert isolated_atom_energies(**outputs).get_dict() == {"Li": -12.0, "Si": -132.5}
+    # aiida-quantumespresso's Rydberg is 13.6056917253 eV, CODATA's 13.605693122994
+    energies = isolated_atom_energies(**outputs).get_dict()
+    assert energies == pytest.approx({"Li": -12.0 * 1.000000102729, "Si": -132.5 * 1.000000102729})
+    assert energies["Si"] != -132.5
     outputs["Li"] = orm.Dict({"energy": -1, "energy_units": "Ry"})
     with pytest.raises(ValueError, match="Li: energy in Ry, expected eV"):
         isolated_atom_energies(**outputs)

@@ -13,11 +13,13 @@ from aiida_limsm.workchains.transport import LithiumTransportWorkChain
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("pseudo_family")]
 
 OVERRIDES = {
-    "aimd_temperatures_k": [600.0, 850.0],
     "temperatures_k": [800.0, 900.0],
     "supercell": [2, 1, 1],
-    "dataset": {"skip_frames": 1, "stride": 1, "gap_frames": 1},
-    "aimd": {"steps": 10, "steps_per_segment": 6},
+    "reference": {
+        "temperatures_k": [600.0, 850.0],
+        "dataset": {"skip_frames": 1, "stride": 1, "gap_frames": 1},
+        "aimd": {"steps": 10, "steps_per_segment": 6},
+    },
     "finetune": {"train": {"max_epochs": 12, "batch_size": 2}},
     "md": {"md": {"steps": 400, "equilibration_steps": 40, "time_step_fs": 2.5}},
     "markov": {"analyse": {"bootstrap_samples": 50}},

@@ -150,7 +150,7 @@ def test_a_frame_of_the_md_computed_again(pw_code: orm.InstalledCode) -> None:
     settings = [found.base.attributes.get("dft_settings") for found in (frames, label)]
     assert differing_settings(*settings) == []
     for name, error in (
-        ("energies_ev", 1e-4),
+        ("energies_ev", 2e-5),
         ("forces_ev_per_angstrom", 2e-3),
         ("stress_ev_per_angstrom3", 1e-4),
     ):

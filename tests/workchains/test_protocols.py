@@ -14,6 +14,7 @@ from aiida_limsm.workchains.finetune import FineTuneWorkChain
 from aiida_limsm.workchains.isolated_atoms import IsolatedAtomsWorkChain, unpaired_electrons
 from aiida_limsm.workchains.markov import MarkovWorkChain
 from aiida_limsm.workchains.md import MolecularDynamicsWorkChain
+from aiida_limsm.workchains.reference import ReferenceWorkChain
 from aiida_limsm.workchains.transport import LithiumTransportWorkChain
 
 ALL = (
@@ -21,6 +22,7 @@ ALL = (
     FineTuneWorkChain,
     IsolatedAtomsWorkChain,
     LithiumTransportWorkChain,
+    ReferenceWorkChain,
     MarkovWorkChain,
     MolecularDynamicsWorkChain,
 )
@@ -50,9 +52,7 @@ def test_job_fields_are_valid(protocol):
     MdInput.model_validate(MolecularDynamicsWorkChain.get_protocol_inputs(protocol)["md"])
     analyse = MarkovWorkChain.get_protocol_inputs(protocol)["analyse"]
     AnalyseInput.model_validate({**analyse, "trajectory_files": ("a.h5",)})
-    DatasetSettings.model_validate(
-        LithiumTransportWorkChain.get_protocol_inputs(protocol)["dataset"]
-    )
+    DatasetSettings.model_validate(ReferenceWorkChain.get_protocol_inputs(protocol)["dataset"])
 
 
 def test_cost_grows_with_the_protocol():
@@ -75,15 +75,15 @@ def test_aimd_builder(pw_code, crystal):
     builder = AimdWorkChain.get_builder_from_protocol(
         pw_code, crystal, temperature_k=650, steps=12, protocol="fast"
     )
-    parameters = builder.base.pw.parameters.get_dict()
+    parameters = builder.pw.parameters.get_dict()
     assert parameters["CONTROL"]["calculation"] == "md"
     assert parameters["SYSTEM"]["nosym"] is True
     assert parameters["SYSTEM"]["ecutwfc"] == 12.0
     assert (builder.temperature.value, builder.steps.value) == (650.0, 12)
     # the shifted mesh has half the inequivalent points of the one through Γ
-    assert builder.base.kpoints.get_kpoints_mesh() == ([2, 2, 2], [0.5, 0.5, 0.5])
+    assert builder.kpoints_offset.get_list() == [0.5, 0.5, 0.5]
     # a code without MPI and withmpi=True would make AiiDA except
-    assert builder.base.pw.metadata.options.withmpi is False
+    assert builder.pw.metadata.options.withmpi is False
 
 
 def test_missing_pseudo_family_is_named(pw_code, crystal):
@@ -92,7 +92,7 @@ def test_missing_pseudo_family_is_named(pw_code, crystal):
             pw_code,
             crystal,
             protocol="fast",
-            overrides={"base": {"pseudo_family": "no/such/family"}},
+            overrides={"pseudo_family": "no/such/family"},
         )
 
 
@@ -105,8 +105,8 @@ def test_options_reach_every_job(pw_code, limsm_code, crystal, foundation):
             pw_code, limsm_code, crystal, foundation, protocol="fast", options=options
         )
     for job in (
-        builder.aimd.base.pw,
-        builder.isolated_atoms.base.pw,
+        builder.reference.aimd.pw,
+        builder.reference.isolated_atoms.base.pw,
         builder.finetune.train,
         builder.finetune.evaluate,
         builder.md.md,

@@ -6,7 +6,8 @@ import pytest
 from aiida import orm
 from ase.build import bulk
 
-from aiida_limsm.workchains._transport_inputs import check_transport, temperature_label
+from aiida_limsm.workchains._reference_inputs import temperature_label
+from aiida_limsm.workchains._transport_inputs import check_transport
 from aiida_limsm.workchains.transport import LithiumTransportWorkChain
 
 pytestmark = pytest.mark.usefixtures("pseudo_family")
@@ -57,6 +58,7 @@ def test_good_input_passes(crystal, foundation):
         ({"temperatures_k": [700.0, 700.0]}, "each only once"),
         ({"supercell": [2, 2]}, "supercell: give three whole numbers"),
         ({"supercell": [2, 0, 1]}, "supercell: give three whole numbers"),
+        ({"supercell": [0, 0, 0]}, "supercell: give three whole numbers"),
         ({"mobile_species": "Na"}, "there is no Na"),
     ],
 )
@@ -79,25 +81,6 @@ def builder(pw_code, limsm_code, crystal, foundation, **kwargs):
     )
 
 
-def test_isolated_atoms_have_the_cutoffs_of_the_labels(pw_code, limsm_code, crystal, foundation):
-    overrides = {"aimd": {"base": {"pw": {"parameters": {"SYSTEM": {"ecutwfc": 16.0}}}}}}
-    filled = builder(pw_code, limsm_code, crystal, foundation, overrides=overrides)
-    system = filled.isolated_atoms.base.pw.parameters.get_dict()["SYSTEM"]
-    assert system["ecutwfc"] == 16.0
-    assert set(filled.isolated_atoms.pseudos) == {"Li", "Si"}
-
-
-def test_the_process_refuses_an_energy_zero_of_other_cutoffs(
-    pw_code, limsm_code, crystal, foundation
-):
-    filled = builder(pw_code, limsm_code, crystal, foundation)
-    parameters = filled.isolated_atoms.base.pw.parameters.get_dict()
-    parameters["SYSTEM"]["ecutwfc"] = 30.0
-    filled.isolated_atoms.base.pw.parameters = orm.Dict(parameters)
-    message = LithiumTransportWorkChain.spec().inputs.validate(filled._inputs(prune=True)).message
-    assert "ecutwfc is 30.0, the MD uses 12.0" in message
-
-
 def test_the_process_refuses_an_analysis_of_another_species(
     pw_code, limsm_code, crystal, foundation
 ):
@@ -108,24 +91,17 @@ def test_the_process_refuses_an_analysis_of_another_species(
     assert "markov: analyses Si, the MD has Li as mobile species" in message
 
 
-def test_the_process_refuses_wrong_job_fields(pw_code, limsm_code, crystal, foundation):
-    filled = builder(pw_code, limsm_code, crystal, foundation)
-    filled.dataset_parameters = orm.Dict({"train_fraction": 0.7, "valid_fraction": 0.1})
-    with pytest.raises(ValueError, match="must leave frames for the test"):
-        filled.dataset_parameters = orm.Dict({"train_fraction": 0.9, "valid_fraction": 0.1})
-
-
-def test_the_process_refuses_an_energy_zero_it_cannot_fit(
-    pw_code, limsm_code, crystal, foundation
-):
-    filled = builder(pw_code, limsm_code, crystal, foundation)
-    filled.dataset_parameters = orm.Dict({"e0s": "fitted"})
-    message = LithiumTransportWorkChain.spec().inputs.validate(filled._inputs(prune=True)).message
-    assert "dataset_parameters: e0s='fitted' needs several compositions" in message
-
-
 @pytest.mark.parametrize(
     ("temperature", "label"), [(700.0, "T700K"), (298.15, "T298_15K"), (1000, "T1000K")]
 )
 def test_temperature_label(temperature, label):
     assert temperature_label(temperature) == label
+
+
+def test_the_dft_is_checked_too(pw_code, limsm_code, crystal, foundation):
+    filled = builder(pw_code, limsm_code, crystal, foundation)
+    parameters = filled.reference.aimd.pw.parameters.get_dict()
+    parameters["SYSTEM"]["nosym"] = False
+    filled.reference.aimd.pw.parameters = orm.Dict(parameters)
+    message = LithiumTransportWorkChain.spec().inputs.validate(filled._inputs(prune=True)).message
+    assert "nosym must be true" in message
