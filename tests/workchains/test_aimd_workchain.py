@@ -168,6 +168,29 @@ def test_a_killed_run_ends_with_every_frame(
     check_equal(whole, uncut)
 
 
+@pytest.mark.slow
+def test_the_monitor_stops_an_explosion(pw_code: orm.Code, crystal: orm.StructureData) -> None:
+    """Two atoms half an ångström apart: stopped long before its 300 steps, frames kept."""
+    atoms = crystal.get_ase()
+    atoms.positions[1] = atoms.positions[0] + [0.0, 0.0, 0.55]
+    outputs, node = run_get_node(
+        builder(
+            pw_code,
+            orm.StructureData(ase=atoms),
+            300,
+            thermostat="svr",
+            overrides={"monitor": {"enabled": True, "interval_s": 1}},
+        )
+    )
+    assert node.exit_status == 313, node.exit_message
+    assert len(jobs(node)) == 1
+    assert jobs(node)[0].exit_status == 150
+    assert jobs(node)[0].exit_message.startswith("the MD runs away: ")
+    summary = outputs["summary"].get_dict()
+    assert 0 < summary["frames"] < 100
+    assert any("the last frames are no reference" in text for text in summary["warnings"])
+
+
 def test_a_broken_code_is_named(computer: orm.Computer, crystal: orm.StructureData) -> None:
     """A program that fails at once: one clear message, no endless restarts."""
     code = make_code(computer, "/bin/false", "quantumespresso.pw")
