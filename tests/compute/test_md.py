@@ -282,7 +282,8 @@ def test_pieces_of_several_runs_equal_the_whole(make_md_folder: MakeFolder) -> N
     whole, pieces = make_md_folder("whole"), make_md_folder("pieces")
     changes = {
         "replicas": 2, "more_temperatures_k": [2500.0], "batch_size": 3, "thermostat": "csvr",
-        "min_distance_fraction": 0.8, "mobile_interval_steps": 1, "steps": 40,
+        "min_distance_fraction": 0.8, "mobile_interval_steps": 4, "frame_interval_steps": 4,
+        "steps": 24,
     }  # fmt: skip
     done = run(whole, **changes)
     assert done.status is Status.ATOMS_TOO_CLOSE
@@ -291,7 +292,7 @@ def test_pieces_of_several_runs_equal_the_whole(make_md_folder: MakeFolder) -> N
     ended = [one.status is Status.ATOMS_TOO_CLOSE for one in done.runs]
     assert ended[:2] == [False, False]
     assert ended[2]  # in a group with the first two
-    assert done.runs[0].steps_done == 40 > done.runs[2].steps_done
+    assert done.runs[0].steps_done == 24 > done.runs[2].steps_done
     assert done.message.startswith(f"{sum(ended)} of 4 runs: step ")
     for one in done.runs[:2]:
         assert (whole / one.trajectory_file).is_file()

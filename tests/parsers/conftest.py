@@ -85,7 +85,8 @@ def parse(aiida_localhost: orm.Computer, tmp_path: Path) -> Callable[..., Parsed
             node, store_provenance=False, retrieved_temporary_folder=str(temporary)
         )
         for value in outputs.values():
-            value.store()  # whatever a parser attaches must be fit to be stored
+            for attached in value.values() if isinstance(value, dict) else [value]:
+                attached.store()  # whatever a parser attaches must be fit to be stored
         return Parsed(node, outputs, finished.exit_status, finished.exit_message)
 
     return run

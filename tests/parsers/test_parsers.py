@@ -77,10 +77,9 @@ def test_a_guard_keeps_the_frames(parse: Parse, case: str) -> None:
 
 
 def test_md_of_several_runs(parse: Parse) -> None:
-    outputs = parse("md/several_runs").outputs
+    found = parse("md/several_runs").outputs["runs"]
     runs = recorded("md/several_runs")["runs"]
     assert len(runs) == 2
-    found = {label.split(".")[-1]: node for label, node in outputs.items()}
     for number, run in enumerate(runs):
         assert found[f"run_{number}"].sha256 == run["trajectory_sha256"]
         assert found[f"run_{number}_mobile"].sha256 == run["mobile_sha256"]
