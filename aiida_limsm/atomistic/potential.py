@@ -171,7 +171,9 @@ def write_head(source: Path, target: Path, head: str) -> None:
     before = torch.get_default_dtype()
     torch.set_default_dtype(next(model.parameters()).dtype)
     try:
-        single = remove_pt_head(model, head)
+        with warnings.catch_warnings():  # of TorchScript, about MACE's own code
+            warnings.simplefilter("ignore")
+            single = remove_pt_head(model, head)
     finally:
         torch.set_default_dtype(before)
     with whole_file(target) as temporary:
@@ -212,6 +214,8 @@ def load_calculator(
         raise ValueError(f"the potential has no head '{head}', only {', '.join(heads)}")
     if e0s_ev is not None:
         replace_e0s(model, e0s_ev)
+    # else MACE does it, with a warning on the terminal
+    model = model.to(getattr(torch, dtype))
     return MACECalculator(models=[model], device=device, default_dtype=dtype, head=head or heads[0])
 
 
