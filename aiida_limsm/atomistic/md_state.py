@@ -105,13 +105,15 @@ _ARRAYS = ("positions", "momenta", "cell", "reference", "reference_cell")
 _META = ("step", "random_state", "integrator", "ended")
 
 
-def write_checkpoints(path: Path, runs: Mapping[int, Checkpoint], identity: Any) -> None:
+def write_checkpoints(
+    path: Path, runs: Mapping[int, Checkpoint], identity: Mapping[str, Any]
+) -> None:
     """Write the runs of a group as one file: a kill leaves the old checkpoint or the new one.
 
     ``identity`` names what a continued run must have in common with this one; the caller decides
     what that is.
     """
-    meta: dict[str, Any] = {"identity": identity, "runs": {}}
+    meta: dict[str, Any] = {"identity": dict(identity), "runs": {}}
     arrays: dict[str, Any] = {}
     for key, run in runs.items():
         meta["runs"][str(key)] = {
@@ -128,7 +130,7 @@ def write_checkpoints(path: Path, runs: Mapping[int, Checkpoint], identity: Any)
         os.fsync(handle.fileno())
 
 
-def read_checkpoints(path: Path) -> tuple[dict[int, Checkpoint], Any]:
+def read_checkpoints(path: Path) -> tuple[dict[int, Checkpoint], dict[str, Any]]:
     """Return the runs and the identity of a checkpoint.
 
     Raises
@@ -139,6 +141,7 @@ def read_checkpoints(path: Path) -> tuple[dict[int, Checkpoint], Any]:
     try:
         with np.load(path, allow_pickle=False) as data:
             meta = json.loads(str(data["meta"]))
+            identity = dict(meta["identity"])
             runs = {}
             for key, values in meta["runs"].items():
                 anchored = f"{key}_anchor" in data
@@ -152,6 +155,6 @@ def read_checkpoints(path: Path) -> tuple[dict[int, Checkpoint], Any]:
                     else None,
                     ended=None if ended is None else (str(ended[0]), str(ended[1])),
                 )
-            return runs, meta["identity"]
+            return runs, identity
     except (OSError, KeyError, ValueError, EOFError, TypeError, AttributeError, BadZipFile) as err:
         raise ValueError(f"{path} is not a readable checkpoint: remove it to start anew") from err

@@ -50,13 +50,13 @@ _IDENTITY_FIELDS = (
 )  # fmt: skip
 
 
-def identity_of(job: MdInput, atoms: Any, sha256: list[str], group: GroupPlan) -> dict[str, Any]:
+def identity_of(job: MdInput, atoms: Any, sha256: list[str], batch_size: int) -> dict[str, Any]:
     """Return what two parts of one trajectory must have in common, as JSON has it."""
     return {
         **job.model_dump(mode="json", include=set(_IDENTITY_FIELDS)),
         "structure": [str(atoms.symbols), atoms.cell.array.tolist()],
         "potential": sha256,
-        "batch_size": len(group.runs),
+        "batch_size": batch_size,
     }
 
 
@@ -73,7 +73,12 @@ def read_group(folder: Path, group: GroupPlan, identity: dict[str, Any]) -> dict
         return {}
     states, found = read_checkpoints(path)
     for name, value in identity.items():
-        if not isinstance(found, dict) or found.get(name) != value:
+        if name == "batch_size" and found.get(name) != value:
+            raise ValueError(
+                f"{path.name} is of runs of which {found.get(name)} shared a graph, not {value}: "
+                f"set batch_size to {found.get(name)}"
+            )
+        if found.get(name) != value:
             raise ValueError(
                 f"{path.name} is of a run with another {name}: use another folder, or remove "
                 f"{group.restart_paths} to start anew"

@@ -24,10 +24,9 @@ class Prepared:
     """What has been read and checked before any step is taken."""
 
     atoms: Atoms
-    potential_sha256: str
     groups: list[GroupPlan]
     states: list[dict[int, Checkpoint]]
-    identities: list[dict[str, Any]]
+    identity: dict[str, Any]
 
 
 def prepare(job: MdInput, folder: Path) -> Prepared:
@@ -65,14 +64,11 @@ def prepare(job: MdInput, folder: Path) -> Prepared:
             require_elements(potential.elements, set(atoms.symbols))
             sums.append(potential.sha256)
         groups = plan_groups(job, len(atoms))
-        identities = [identity_of(job, atoms, sums, group) for group in groups]
-        states = [
-            read_group(folder, group, identity)
-            for group, identity in zip(groups, identities, strict=True)
-        ]
+        identity = identity_of(job, atoms, sums, len(groups[0].runs))
+        states = [read_group(folder, group, identity) for group in groups]
     except ValueError as error:
         raise JobError(Status.INVALID_INPUT, str(error)) from error
-    return Prepared(atoms, sums[0], groups, states, identities)
+    return Prepared(atoms, groups, states, identity)
 
 
 def run_groups(
@@ -121,7 +117,7 @@ def make_group(
     from .md_group import Group
 
     return Group(
-        job, folder, prepared.groups[number], prepared.atoms, prepared.identities[number],
+        job, folder, prepared.groups[number], prepared.atoms, prepared.identity,
         prepared.states[number], should_stop, progress,
     )  # fmt: skip
 

@@ -302,6 +302,14 @@ def test_pieces_of_several_runs_equal_the_whole(make_md_folder: MakeFolder) -> N
     assert_same_run(whole, pieces)
 
 
+def test_other_batches_are_refused(make_md_folder: MakeFolder) -> None:
+    folder = make_md_folder()
+    assert run(folder, replicas=2, steps=2).batch_size == 2
+    assert refused(folder, replicas=2, steps=2, batch_size=1) == (
+        "checkpoint-0.npz is of runs of which 2 shared a graph, not 1: set batch_size to 2"
+    )
+
+
 def test_replicas_are_no_copies(make_md_folder: MakeFolder) -> None:
     from aiida_limsm.trajectory.h5md import Trajectory
 
@@ -415,12 +423,12 @@ def start(folder: Path, **changes: Any) -> subprocess.Popen[bytes]:
 
 
 def wait_for_frames(folder: Path, process: subprocess.Popen[bytes], count: int) -> None:
-    for _ in range(1200):
+    for _ in range(3600):
         if len(list(folder.glob("**/segments/segment-*.h5"))) >= count:
             return
         assert process.poll() is None
         time.sleep(0.05)
-    pytest.fail("no frames within a minute")
+    pytest.fail("no frames within three minutes")
 
 
 @pytest.mark.slow
