@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 from aiida import orm
 
-from aiida_limsm.calculations.compare import CompareCalculation
+from aiida_limsm.calculations.compare import CompareCalculation, _write_h5md
 from aiida_limsm.compute.compare import run_compare
+from aiida_limsm.compute.compare_file import read_curves
 from aiida_limsm.compute.compare_models import CompareInput
 from aiida_limsm.data.trajectory import MolecularDynamicsData
 from aiida_limsm.trajectory.h5md import Trajectory
@@ -98,19 +100,12 @@ def test_the_job_runs_on_what_was_written(prepared_folder: Path, md: MolecularDy
     assert [entry.name for entry in found.overlaps] == ["Li-Li", "Li-Si"]  # there is one Si in md
 
 
-def test_equal_nodes_are_equal_files(prepare: Prepare, code: orm.Code) -> None:
-    import hashlib
-
-    from aiida_limsm.calculations.compare import _write_h5md
-
-    def digest(path: Path) -> str:
-        _write_h5md("a", trajectory_data(), path)
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        assert digest(Path(folder) / "a.h5") == digest(Path(folder) / "b.h5")
+def test_equal_nodes_are_equal_files(aiida_profile: Any, tmp_path: Path) -> None:
+    contents = []
+    for name in ("a.h5", "b.h5"):
+        _write_h5md("aimd", trajectory_data(), tmp_path / name)
+        contents.append((tmp_path / name).read_bytes())
+    assert contents[0] == contents[1]
 
 
 def test_refusals(refuse: Refuse, inputs: dict[str, Any], code: orm.Code) -> None:
@@ -152,3 +147,29 @@ def test_a_trajectory_that_stayed(
     assert refuse(CompareCalculation, **inputs) == (
         "compare: trajectories.mlff lies on elsewhere: use a limsm code of that computer"
     )
+
+
+@pytest.mark.slow
+def test_a_real_job(
+    aiida_code_installed: Any, aiida_localhost: Any, inputs: dict[str, Any], tmp_path: Path
+) -> None:
+    """AIMD with velocities beside MLFF through the daemonless engine, and what comes back."""
+    from aiida.engine import run_get_node
+
+    inputs["code"] = aiida_code_installed(
+        default_calc_job_plugin="limsm.compare",
+        computer=aiida_localhost,
+        filepath_executable=str(Path(sys.executable).with_name("limsm")),
+    )
+    inputs["parameters"] = orm.Dict({"r_max_angstrom": 5.0})
+    outputs, node = run_get_node(CompareCalculation, **inputs)
+    assert node.is_finished_ok, node.exit_message
+    found = outputs["output_parameters"].get_dict()
+    assert [source["label"] for source in found["sources"]] == ["aimd", "mlff"]
+    assert found["sources"][0]["temperature_k"] == pytest.approx(650.0)
+    assert {entry["name"] for entry in found["overlaps"]} == {"Li-Li", "Li-Si"}
+    path = tmp_path / "comparison.h5"
+    path.write_bytes(outputs["curves"].get_content("rb"))
+    rdf, _ = read_curves(path)
+    assert rdf.x[-1] == pytest.approx(4.975)
+    assert set(rdf.curves["aimd"]) == {"Li-Li", "Li-Si", "Si-Si"}
