@@ -96,7 +96,7 @@ def run_neb(
         raise JobError(Status.INVALID_INPUT, str(error)) from error
     if state.restarts:
         progress(f"continuing the stage '{state.stage}'")
-    run = _Run(job, folder, state, images[0], ImageCalculator, shared, progress, stages)
+    run = _Run(job, folder, state, images[0], lambda: ImageCalculator(shared), progress, stages)
     with StopSignal() as signal:
         run.must_stop = lambda: (
             signal.received
@@ -153,15 +153,14 @@ class _Run:
         folder: Path,
         state: BandCheckpoint,
         template: Any,
-        calculator_class: Any,
-        shared: Any,
+        make_calculator: Callable[[], Any],
         progress: Callable[[str], None],
         stages: Stages,
     ) -> None:
         self.job, self.folder, self.state = job, folder, state
         self.progress, self.stages = progress, stages
         self.must_stop: Callable[[], str | None] = lambda: None
-        self._make_calculator: Callable[[], Any] = lambda: calculator_class(shared)
+        self._make_calculator = make_calculator
         self._template: Any = template
         self.images: list[Any] = [self._image(positions) for positions in state.positions]
         self._earlier_calls = state.force_calls

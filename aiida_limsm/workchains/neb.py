@@ -26,6 +26,7 @@ from aiida_limsm.report.neb_paths import DFT
 
 from ._neb_inputs import fill_builder, validate_neb
 from ._protocol import LimsmProtocolMixin, recursive_merge, run_calcfunction
+from .label import failure_reason
 from .neb_dft import DftNebWorkChain, band_inputs
 from .neb_mlff import MlffNebWorkChain
 
@@ -360,8 +361,7 @@ class NebComparisonWorkChain(LimsmProtocolMixin, WorkChain):
             }  # fmt: skip
 
     def _fail(self, code: int, what: str, node: orm.ProcessNode) -> None:
-        reason = (node.exit_message or f"ended in state {node.process_state}").rstrip(".")
-        text = f"{what}: {node.process_label}<{node.pk}> {reason}"
+        text = f"{what}: {failure_reason(node)}"
         self.report(text)
         self.ctx.failures.append((code, text))
 

@@ -79,6 +79,8 @@ class MlffNebWorkChain(LimsmRestartWorkChain):
         if calculation.exit_status != EXIT_CODES[Status.NOT_CONVERGED]:
             return None
         self._attach_what_there_is(calculation)
+        # else the number of iterations would be blamed where this was the last allowed
+        self.ctx.is_finished = True
         return ProcessHandlerReport(
             True,
             self.exit_codes.ERROR_NOT_CONVERGED.format(

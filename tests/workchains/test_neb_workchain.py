@@ -127,10 +127,10 @@ def test_a_band_that_does_not_converge_is_kept(build: Any) -> None:
     )  # fmt: skip
     outputs, node = run_get_node(builder)
     assert node.exit_status == 310
-    assert "foundation: MlffNebWorkChain" in node.exit_message
+    assert "foundation: MlffNebCalculation" in node.exit_message
     assert "raise max_steps and run it again" in node.exit_message
-    assert "dft: DftNebWorkChain" in node.exit_message
-    assert "maximum number of iterations" in node.exit_message
+    assert "dft: NebCalculation" in node.exit_message
+    assert "did not converge after the maximum number of steps" in node.exit_message
     assert [job.exit_status for job in jobs_of(node, "NebCalculation")] == [502]
     assert set(outputs["paths"]) == {"dft", "foundation", "foundation_on_dft"}
     methods = outputs["comparison"]["methods"]
