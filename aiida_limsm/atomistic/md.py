@@ -65,8 +65,9 @@ class Sample:
 
     ``positions`` are unwrapped, (N, 3), Å; ``mobile`` are those of the mobile ions, the drift of
     the framework's centre of mass from its place in the start structure taken off.
-    ``conserved_ev`` is what exact dynamics of the ensemble would keep. ``pressure_gpa`` (kinetic part included) is None
-    where no stress is computed, the spread where no committee was asked at this step.
+    ``conserved_ev`` is what exact dynamics of the ensemble would keep. ``pressure_gpa`` (kinetic
+    part included) is None where no stress is computed, the spread where no committee was asked at
+    this step.
     """
 
     step: int
