@@ -18,29 +18,35 @@ __all__ = ["neb_figure"]
 def neb_figure(paths: Iterable[MethodPath]) -> Figure:
     """Draw energies above the first image over the normalised length of the path.
 
-    Points are images, lines the cubic fit through energies and forces. DFT is black; energies of
-    one method on the path of another are open circles in the colour of the path.
+    Points are images, lines the cubic fit through energies and forces. DFT is black. Energies of a
+    method on the path of another have the colour of the potential, dotted lines and open markers:
+    circles for the potential, squares for DFT.
     """
-    figure = new_figure(5.6, 4.2)
+    paths = list(paths)
+    legend_width = 3.0 if len(paths) > 1 else 0.0
+    figure = new_figure(5.6 + legend_width, 4.2)
     draw_neb(figure.add_subplot(), paths)
     return figure
 
 
 def draw_neb(ax: Axes, paths: Iterable[MethodPath]) -> None:
-    """Draw the paths into a panel."""
+    """Draw the paths into a panel; the legend of several is on its right."""
     paths = list(paths)
     if not paths:
         empty(ax, "no path")
         return
-    potentials = [owner for owner in dict.fromkeys(p.path_of for p in paths) if owner != DFT]
+    labels = dict.fromkeys(name for p in paths for name in (p.path_of, p.energies_of))
+    potentials = [name for name in labels if name != DFT]
     colours = {name: ORBIT_COLOURS[k % len(ORBIT_COLOURS)] for k, name in enumerate(potentials)}
-    colours[DFT] = INK
     for path in paths:
-        profile, colour = path.profile, colours[path.path_of]
+        profile = path.profile
+        potential = path.path_of if path.energies_of == DFT else path.energies_of
+        colour = colours.get(potential, INK)
         single = path.path_of != path.energies_of
         barrier = "no barrier" if profile.monotonic else f"{profile.barrier_forward_ev:.3f} eV"
         ax.plot(
-            profile.coordinate, np.array(profile.energy_ev) - profile.energy_ev[0], "o",
+            profile.coordinate, np.array(profile.energy_ev) - profile.energy_ev[0],
+            "s" if single and path.energies_of == DFT else "o",
             color=colour, ms=5.5, mfc="white" if single else colour,
             label=f"{path.name.replace(DFT, 'DFT')}: {barrier}",
         )  # fmt: skip
@@ -51,5 +57,8 @@ def draw_neb(ax: Axes, paths: Iterable[MethodPath]) -> None:
     ax.set_xlabel("length of the path, normalised")
     ax.set_ylabel("energy above the first image  (eV)")
     ax.set_xlim(-0.02, 1.02)
-    ax.margins(y=0.12)
-    ax.legend(loc="best", title="barrier forwards")
+    ax.margins(y=0.08)
+    if len(paths) > 1:
+        ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), title="barrier forwards")
+    else:
+        ax.legend(loc="best", title="barrier forwards")
