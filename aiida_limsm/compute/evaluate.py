@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from aiida_limsm.atomistic.committee import Committee
     from aiida_limsm.atomistic.evaluation import Parity
+TOO_MUCH_ALIKE = 5.0
+"""A committee whose error is this many times its spread does not know what it does not know."""
 
 
 def inspect_potential(path: Path) -> PotentialInfo:
@@ -109,15 +111,22 @@ def run_evaluate(
         progress(line)
     _write_points(points, committees, folder / PARITY_FILENAME)
     edges = job.force_bins_ev_per_angstrom
+    spreads = {
+        label: summarise_committee(committee, points[label].n_atoms)
+        for label, committee in committees.items()
+    }
     return EvaluateResults(
         status=Status.FINISHED,
         message=f"{sum(len(frames) for frames in datasets.values())} frames evaluated",
+        warnings=tuple(
+            f"{label}: the error is {found.scaling_factor:.0f} times the spread of the committee: "
+            "its members are too much alike; train them on different frames or from scratch"
+            for label, found in spreads.items()
+            if (found.scaling_factor or 0.0) > TOO_MUCH_ALIKE
+        ),
         errors={label: summarise(parity) for label, parity in points.items()},
         details={label: detail(parity, edges) for label, parity in points.items()},
-        committee={
-            label: summarise_committee(committee, points[label].n_atoms)
-            for label, committee in committees.items()
-        },
+        committee=spreads,
         wall_seconds=time.monotonic() - started,
     )
 

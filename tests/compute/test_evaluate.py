@@ -246,6 +246,10 @@ def test_a_committee(folder: Path, aimd_frames: list[Any]) -> None:
         found.rmse_mean_forces_mev_per_angstrom / found.rms_spread_mev_per_angstrom
     )
     assert -1 <= found.rank_correlation_atoms <= 1
+    # members that differ by noise alone are too sure of themselves, and that is said
+    (warning,) = results.warnings
+    assert warning.startswith(f"test: the error is {found.scaling_factor:.0f} times the spread")
+    assert single.warnings == ()
     assert sum(entry.atoms for entry in found.calibration) == 120
     assert len(found.calibration) == 10
 
