@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from aiida_limsm.atomistic.committee import Committee
     from aiida_limsm.atomistic.evaluation import Parity
+
 TOO_MUCH_ALIKE = 5.0
 """A committee whose error is this many times its spread does not know what it does not know."""
 
