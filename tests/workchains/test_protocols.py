@@ -14,6 +14,7 @@ from aiida_limsm.workchains.finetune import FineTuneWorkChain
 from aiida_limsm.workchains.isolated_atoms import IsolatedAtomsWorkChain, unpaired_electrons
 from aiida_limsm.workchains.markov import MarkovWorkChain
 from aiida_limsm.workchains.md import MolecularDynamicsWorkChain
+from aiida_limsm.workchains.neb import NebComparisonWorkChain
 from aiida_limsm.workchains.reference import ReferenceWorkChain
 from aiida_limsm.workchains.transport import LithiumTransportWorkChain
 
@@ -25,6 +26,7 @@ ALL = (
     ReferenceWorkChain,
     MarkovWorkChain,
     MolecularDynamicsWorkChain,
+    NebComparisonWorkChain,
 )
 PROTOCOLS = ("fast", "balanced", "stringent")
 
