@@ -135,14 +135,17 @@ class AimdHandlers(BaseRestartWorkChain):
             return None
         return self._go_on("velocities", f"continuing with {more} bands instead of {bands}")
 
+    @process_handler(priority=750)
+    def handle_all_done(self, _: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """End with the last frame, however the job that gave it ended."""
+        self.ctx.is_finished = self.ctx.done >= self._steps_in_all()
+        return ProcessHandlerReport(True) if self.ctx.is_finished else None
+
     @process_handler(priority=700)
     def handle_finished(self, _: orm.CalcJobNode) -> ProcessHandlerReport | None:
-        """Go on with the next segment, or end, when all steps of a job were done."""
+        """Go on with the next segment when all steps of a job were done."""
         if self.ctx.ending != Ending.FINISHED.value or not self.ctx.new_frames:
             return None
-        self.ctx.is_finished = self.ctx.done >= self._steps_in_all()
-        if self.ctx.is_finished:
-            return ProcessHandlerReport(True)
         return self._go_on("continue", "next segment")
 
     @process_handler(priority=650)

@@ -189,6 +189,9 @@ class AimdWorkChain(LimsmProtocolMixin, AimdHandlers):
         control: dict[str, Any] = {"restart_mode": "from_scratch"}
         if self.ctx.resume == "continue":
             control["restart_mode"] = "restart"
+            ions["ion_velocities"] = "default"  # they are in the folder
+            if "settings" in inputs:
+                inputs.settings = orm.Dict(_without_velocities(inputs.settings.get_dict()))
             inputs.structure = self.ctx.children[-1].outputs.output_structure
             inputs.parent_folder = self.ctx.children[-1].outputs.remote_folder
         else:
@@ -247,7 +250,7 @@ class AimdWorkChain(LimsmProtocolMixin, AimdHandlers):
                 values["settings"] = own
             point = run_calcfunction(restart_point, "restart_point", **values)
             return point["structure"], point["settings"]
-        if own is not None and VELOCITIES_CARD in own.get_dict():
+        if own is not None and _without_velocities(own.get_dict()) != own.get_dict():
             return self.inputs.structure, own
         if "start_settings" not in self.ctx:
             values = {"settings": own} if own is not None else {}
@@ -347,3 +350,8 @@ class AimdWorkChain(LimsmProtocolMixin, AimdHandlers):
         if "remote_folder" in children[-1].outputs:
             self.out("remote_folder", children[-1].outputs.remote_folder)
         return None if self.ctx.failure is None else ExitCode(*self.ctx.failure)
+
+
+def _without_velocities(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings of pw.x without start velocities."""
+    return {key: value for key, value in settings.items() if key.upper() != VELOCITIES_CARD}

@@ -68,8 +68,39 @@ def test_next_segment_after_all_steps_of_a_job(workchain: Any, pw_job: Callable[
     assert (
         workchain.ctx.inputs.parent_folder.pk == workchain.ctx.children[0].outputs.remote_folder.pk
     )
-    assert "ion_velocities" not in asked(workchain)["IONS"]
+    assert asked(workchain)["IONS"]["ion_velocities"] == "default"
     assert "settings" not in workchain.ctx.inputs
+
+
+def test_velocities_of_the_user(
+    pw_code: orm.Code, crystal: orm.StructureData, pw_job: Callable[..., Any]
+) -> None:
+    """They start the run, and go with the start only; other settings stay."""
+    builder = AimdWorkChain.get_builder_from_protocol(
+        pw_code, crystal, temperature_k=700, steps=10, protocol="fast"
+    )
+    own = {"atomic_velocities": [[0.0, 0.0, 1e-4]] * len(crystal.sites), "cmdline": ["-nk", "1"]}
+    builder.pw.settings = orm.Dict(own)
+    process = instantiate_process(get_manager().get_runner(), builder)
+    process.setup()
+    process.prepare_process()
+    assert process.ctx.inputs.settings.get_dict() == own
+    feed(process, pw_job("segment_0"))
+    assert process.ctx.inputs.settings.get_dict() == {"cmdline": ["-nk", "1"]}
+
+
+def test_a_job_killed_after_its_last_frame_was_enough(
+    pw_code: orm.Code, crystal: orm.StructureData, pw_job: Callable[..., Any]
+) -> None:
+    builder = AimdWorkChain.get_builder_from_protocol(
+        pw_code, crystal, temperature_k=700, steps=3, protocol="fast"
+    )
+    process = instantiate_process(get_manager().get_runner(), builder)
+    process.setup()
+    process.prepare_process()
+    feed(process, pw_job("killed_midway"))
+    assert process.ctx.is_finished
+    assert process.ctx.failure is None
 
 
 def test_a_job_that_stopped_itself_is_continued(workchain: Any, pw_job: Callable[..., Any]) -> None:
