@@ -111,6 +111,11 @@ class _Stub:
     def __init__(self, *_: Any) -> None:
         pass
 
+    def __setstate__(self, state: Any) -> None:
+        # a dictionary for modules; anything else for what is not looked at, numpy's types say
+        if isinstance(state, dict):
+            self.__dict__.update(state)
+
     def __setitem__(self, key: Any, value: Any) -> None:
         pass
 

@@ -150,3 +150,52 @@ def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
     path.write_bytes(bytes(content))
     with pytest.raises(ValueError, match=r"is damaged \(.*\): fetch it again"):
         read_model_file(path)
+
+
+@pytest.mark.parametrize(
+    ("interaction", "heads", "more"),
+    [
+        (
+            "RealAgnosticDensityResidualInteractionBlock",
+            ("Default",),
+            {"pair_repulsion": True, "distance_transform": "Agnesi"},
+        ),
+        ("RealAgnosticResidualNonLinearInteractionBlock", ("pt_head", "dft"), {}),
+    ],
+)
+def test_other_architectures(
+    tmp_path: Path, interaction: str, heads: tuple[str, ...], more: dict[str, Any]
+) -> None:
+    """As of the published foundation models, in double precision and with numpy's numbers."""
+    import numpy as np
+    import torch
+
+    from aiida_limsm.atomistic.potential import import_mace
+
+    import_mace()
+    from e3nn import o3
+    from mace import modules
+
+    block = modules.interaction_classes[interaction]
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        model = modules.ScaleShiftMACE(
+            r_max=6.0, num_bessel=8, num_polynomial_cutoff=5, max_ell=2, interaction_cls=block,
+            interaction_cls_first=block, num_interactions=2, num_elements=3,
+            hidden_irreps=o3.Irreps("4x0e + 4x1o"), MLP_irreps=o3.Irreps("8x0e"),
+            atomic_energies=np.arange(3.0 * len(heads)).reshape(len(heads), 3),
+            avg_num_neighbors=np.float64(20.0), atomic_numbers=[3, 8, 14], correlation=2,
+            gate=torch.nn.functional.silu, radial_MLP=[8, 8], atomic_inter_scale=[1.0] * len(heads),
+            atomic_inter_shift=[0.0] * len(heads), heads=list(heads), **more,
+        )  # fmt: skip
+    finally:
+        torch.set_default_dtype(before)
+    path = tmp_path / "some.model"
+    torch.save(model, path)
+    found = read_model_file(path)
+    assert found.foreign == ()
+    description = found.description
+    assert (description.heads, description.dtype) == (heads, "float64")
+    assert description.e0s_ev == {"Li": 0.0, "O": 1.0, "Si": 2.0}
+    assert description.num_params == sum(p.numel() for p in model.parameters())
