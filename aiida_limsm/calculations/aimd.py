@@ -309,6 +309,11 @@ def _warnings(run: JoinedRun, first: int, time_step_fs: float) -> list[str]:
             "step, or converge the SCF more tightly (conv_thr)"
         )
     for number, join in enumerate(run.joins):
+        if join.repeated and abs(join.heat_ev) > run.kinetic_energies_ev[join.first_frame - 1]:
+            found.append(
+                f"segment {number}: the thermostat changed the kinetic energy by "
+                f"{join.heat_ev:+.3f} eV when the run was restarted from velocities"
+            )
         difference = 1000.0 * abs(join.energy_difference_ev) / atoms
         if difference > MAX_REPEATED_MEV_PER_ATOM:
             found.append(

@@ -26,13 +26,14 @@ class Join:
 
     ``repeated`` segments were restarted from velocities: their first frame is the last one of the
     segment before, computed again and dropped. ``energy_difference_ev`` is by how much its energy
-    came out differently (0 for the others).
+    came out differently, ``heat_ev`` what the thermostat did there once more (0 for the others).
     """
 
     first_frame: int
     frames: int
     repeated: bool
     energy_difference_ev: float
+    heat_ev: float
 
 
 @dataclass(frozen=True)
@@ -102,16 +103,14 @@ class _Joiner:
         self.parts: list[tuple[FloatArray, PwMdOutput, int]] = []
         self.joins: list[Join] = []
         self.frames = 0
-        # heat at the start of each segment that the frames before it do not show
-        self.extra_heat: list[tuple[int, float]] = []
 
     def add(self, number: int, segment: PwMdOutput) -> None:
         """Append the whole frames of one segment."""
         if len(segment) == 0:
-            self.joins.append(Join(self.frames, 0, False, 0.0))
+            self.joins.append(Join(self.frames, 0, False, 0.0, 0.0))
             return
         if not self.parts:
-            self._append(self.start, segment, 0, 0.0)
+            self._append(self.start, segment)
         elif segment.iterations[0] == 1:
             self._append_repeated(number, segment)
         else:
@@ -121,7 +120,7 @@ class _Joiner:
                     f"segment {number} begins with step {segment.iterations[0]}, the one before it "
                     f"ended with {previous.iterations[-1]}"
                 )
-            self._append(previous.next_positions_angstrom[-1], segment, 0, 0.0)
+            self._append(previous.next_positions_angstrom[-1], segment)
 
     def _append_repeated(self, number: int, segment: PwMdOutput) -> None:
         positions, previous, _ = self.parts[-1]
@@ -133,14 +132,21 @@ class _Joiner:
                 f"segment {number} does not begin where the one before it ended: atoms are up to "
                 f"{distance:.3g} Å apart"
             )
-        difference = float(segment.energies_ev[0] - previous.energies_ev[-1])
-        self._append(last, segment, 1, difference)
-        # The thermostat acts on the repeated frame once more.
-        repeated = float(segment.kinetic_energies_ev[0] - previous.kinetic_energies_ev[-1])
-        self.extra_heat.append((self.joins[-1].first_frame, repeated))
+        self._append(
+            last,
+            segment,
+            dropped=1,
+            difference=float(segment.energies_ev[0] - previous.energies_ev[-1]),
+            heat=float(segment.kinetic_energies_ev[0] - previous.kinetic_energies_ev[-1]),
+        )
 
     def _append(
-        self, start: FloatArray, segment: PwMdOutput, dropped: int, difference: float
+        self,
+        start: FloatArray,
+        segment: PwMdOutput,
+        dropped: int = 0,
+        difference: float = 0.0,
+        heat: float = 0.0,
     ) -> None:
         following = segment.next_positions_angstrom
         if following.shape[1:] != start.shape:
@@ -148,7 +154,7 @@ class _Joiner:
         positions = np.concatenate([start[None], following[:-1]])
         kept = len(segment) - dropped
         self.parts.append((positions, segment, dropped))
-        self.joins.append(Join(self.frames, kept, dropped > 0, difference))
+        self.joins.append(Join(self.frames, kept, dropped > 0, difference, heat))
         self.frames += kept
 
     def result(self) -> JoinedRun:
@@ -191,11 +197,11 @@ class _Joiner:
 
     def _heat(self, heat: FloatArray) -> FloatArray:
         """Return the heat put in so far, with what went in at repeated frames."""
-        for frame, extra in self.extra_heat:
+        for join in self.joins:
             # The step into this frame began at the repeated one: with the velocity that the
             # thermostat made there, and not that of the frame before.
-            if frame < len(heat):
-                heat[frame] += extra
+            if join.first_frame < len(heat):
+                heat[join.first_frame] += join.heat_ev
         return np.cumsum(heat)
 
     def _check_kinetic(self, ours: FloatArray, printed: FloatArray) -> None:
