@@ -16,6 +16,7 @@ from aiida_limsm.workchains.markov import MarkovWorkChain
 from aiida_limsm.workchains.md import MolecularDynamicsWorkChain
 from aiida_limsm.workchains.neb import NebComparisonWorkChain
 from aiida_limsm.workchains.reference import ReferenceWorkChain
+from aiida_limsm.workchains.train import TrainWorkChain
 from aiida_limsm.workchains.transport import LithiumTransportWorkChain
 
 ALL = (
@@ -27,6 +28,7 @@ ALL = (
     MarkovWorkChain,
     MolecularDynamicsWorkChain,
     NebComparisonWorkChain,
+    TrainWorkChain,
 )
 PROTOCOLS = ("fast", "balanced", "stringent")
 
