@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from aiida_limsm.compute.results import DiffusionEstimate
+from aiida_limsm.markov.series import arrhenius
 from aiida_limsm.units import BOLTZMANN_EV_PER_K
 
 from .format import format_bound, format_with_error
@@ -186,17 +187,11 @@ def fit_arrhenius(study: Study) -> Arrhenius | None:
         return None
     d = np.array([estimate.isotropic_cm2_s for _, estimate in resolved if estimate])
     error = np.array([estimate.isotropic_error_cm2_s for _, estimate in resolved if estimate])
-    # ln D = ln D0 − Ea·u; weights are inverse variances of ln D
-    u, y, weight = 1.0 / (BOLTZMANN_EV_PER_K * temperatures), np.log(d), (d / error) ** 2
-    mean_u, mean_y = np.average(u, weights=weight), np.average(y, weights=weight)
-    spread = float((weight * (u - mean_u) ** 2).sum())
-    slope = float((weight * (u - mean_u) * (y - mean_y)).sum()) / spread
-    residual = y - mean_y - slope * (u - mean_u)
-    scatter = float((weight * residual**2).sum()) / (len(y) - 2)
+    found = arrhenius(temperatures, d, error)
     return Arrhenius(
-        energy_ev=-slope,
-        energy_error_ev=math.sqrt(max(scatter, 1.0) / spread),
-        log_d0=float(mean_y - slope * mean_u),
+        energy_ev=found.energy_ev,
+        energy_error_ev=math.sqrt(found.fit.covariance[1, 1]) * found.fit.scatter,
+        log_d0=found.log_d0,
         temperatures=len(resolved),
     )
 
