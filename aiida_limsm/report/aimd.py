@@ -82,6 +82,8 @@ def aimd_figure(
     cycles.set_ylabel("SCF cycles")
     cycles.set_ylim(bottom=0)
     cycles.set_xlabel("time (ps)")
+    for ax in (hot, energies):
+        ax.margins(y=0.22)  # room for the legend
     joins = np.flatnonzero(np.diff(frames.segment)) + 1
     for ax in panels:
         if equilibration_ps > 0:
