@@ -9,14 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from aiida_limsm.files import whole_file
-from aiida_limsm.markov.observe import Step
 
 from .base import JobError, Status
 from .evaluate_file import PARITY_FILENAME
-from .evaluate_summary import detail, summarise_committee
 from .inputs import EvaluateInput
 from .results import ErrorSummary, EvaluateResults, PotentialInfo
 
@@ -26,6 +22,7 @@ if TYPE_CHECKING:
 
     from aiida_limsm.atomistic.committee import Committee
     from aiida_limsm.atomistic.evaluation import Parity
+    from aiida_limsm.markov.observe import Step
 
 TOO_MUCH_ALIKE = 5.0
 """A committee whose error is this many times its spread does not know what it does not know."""
@@ -90,8 +87,12 @@ def run_evaluate(
         For a missing or damaged file, an unlabelled frame, an element that a potential lacks, a
         head or a device that is not there; before anything is predicted.
     """
+    import numpy as np
+
     from aiida_limsm.atomistic.committee import Committee
     from aiida_limsm.atomistic.evaluation import evaluate_frames
+
+    from .evaluate_summary import detail, summarise_committee
 
     started = time.monotonic()
     datasets, calculators = _open_all(job, folder)
@@ -201,6 +202,7 @@ def _write_points(points: dict[str, Parity], committees: dict[str, Committee], p
 
 def summarise(parity: Parity) -> ErrorSummary:
     """Reduce the points of one dataset to its errors, in meV."""
+    import numpy as np
     from ase.data import chemical_symbols
 
     from aiida_limsm.atomistic.evaluation import rms

@@ -8,11 +8,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import h5py
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["PARITY_FILENAME", "read_points"]
 
@@ -27,6 +26,9 @@ def read_points(path: Path, label: str) -> dict[str, NDArray[Any]]:
     ValueError
         The file cannot be read or holds no such dataset.
     """
+    import h5py
+    import numpy as np
+
     try:
         with h5py.File(path, "r") as file:
             return {name: np.asarray(values[()]) for name, values in file[label].items()}
