@@ -36,7 +36,7 @@ _DTYPES = {
     "IntStorage": "int32",
     "BoolStorage": "bool",
 }
-_PACKAGES = ("mace.modules.", "mace.tools.", "e3nn.", "torch.nn.modules.")
+_PACKAGES = ("mace.modules.", "e3nn.o3.", "e3nn.nn.", "e3nn.math.", "torch.nn.modules.")
 #: Functions of these packages that their modules keep; their classes start with a capital.
 _FUNCTIONS = {"normalize2mom", "reshape_irreps"}
 _NAMES = {

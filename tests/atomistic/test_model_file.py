@@ -93,6 +93,7 @@ def test_a_call_in_the_file_is_named_and_not_made(
 @pytest.mark.parametrize(
     "name", ["torch.hub.load", "torch.load", "torch.storage._load_from_bytes", "builtins.eval",
              "builtins.getattr", "mace.modules.models.torch", "e3nn.o3._linear.compile",
+             "mace.tools.utils.MetricsLogger",
              "mace.modules.models.sys.exit"],
 )  # fmt: skip
 def test_names_that_are_foreign(tmp_path: Path, name: str) -> None:
