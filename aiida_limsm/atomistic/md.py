@@ -301,9 +301,7 @@ class MdRun:
 
     def _count(self, sample: Sample) -> None:
         statistics = self.statistics
-        if statistics.first_conserved_ev is None:
-            statistics.first_conserved_ev = sample.conserved_ev
-        statistics.last_conserved_ev = sample.conserved_ev
+        statistics.conserved_ev.add(float(sample.step), sample.conserved_ev)
         if sample.spread_ev_per_angstrom is not None:
             statistics.largest_spread_ev_per_angstrom = max(
                 sample.spread_ev_per_angstrom, statistics.largest_spread_ev_per_angstrom or 0.0

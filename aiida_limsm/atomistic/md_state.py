@@ -47,11 +47,40 @@ class Moments:
 
 
 @dataclass
+class Trend:
+    """Sums of a straight line through a series; ``start`` is its first value."""
+
+    count: int = 0
+    start: float = 0.0
+    x: float = 0.0
+    y: float = 0.0
+    xx: float = 0.0
+    xy: float = 0.0
+
+    def add(self, x: float, y: float) -> None:
+        """Count one point."""
+        if self.count == 0:
+            self.start = y
+        y -= self.start  # a total energy is large beside its drift
+        self.count += 1
+        self.x += x
+        self.y += y
+        self.xx += x * x
+        self.xy += x * y
+
+    @property
+    def slope(self) -> float | None:
+        """Of the least-squares line, None before the second point."""
+        spread = self.count * self.xx - self.x**2
+        return (self.count * self.xy - self.x * self.y) / spread if spread > 0 else None
+
+
+@dataclass
 class RunningStatistics:
     """What is known of the production so far.
 
-    ``cell_sum`` adds up the cells (Å) of all frames; ``first_conserved_ev`` and
-    ``last_conserved_ev`` are the conserved energy at both ends.
+    ``cell_sum`` adds up the cells (Å) of all frames; ``conserved_ev`` is the conserved energy over
+    the number of the step.
     """
 
     frames: int = 0
@@ -61,8 +90,7 @@ class RunningStatistics:
     volume: Moments = field(default_factory=Moments)
     pressure_gpa: Moments = field(default_factory=Moments)
     cell_sum: list[list[float]] = field(default_factory=lambda: np.zeros((3, 3)).tolist())
-    first_conserved_ev: float | None = None
-    last_conserved_ev: float | None = None
+    conserved_ev: Trend = field(default_factory=Trend)
     largest_spread_ev_per_angstrom: float | None = None
 
     @property
@@ -74,7 +102,9 @@ class RunningStatistics:
     def from_dict(cls, values: Mapping[str, Any]) -> RunningStatistics:
         """Return what :func:`dataclasses.asdict` took apart."""
         series = ("temperature", "volume", "pressure_gpa")
-        return cls(**{**values, **{name: Moments(**values[name]) for name in series}})
+        parts: dict[str, Any] = {name: Moments(**values[name]) for name in series}
+        parts["conserved_ev"] = Trend(**values["conserved_ev"])
+        return cls(**{**values, **parts})
 
 
 @dataclass

@@ -302,19 +302,17 @@ class Group:
             std_volume_angstrom3=known.volume.std,
             mean_pressure_gpa=known.pressure_gpa.mean,
             mean_cell_angstrom=known.mean_cell,  # type: ignore[arg-type]
-            conserved_drift_ev_per_atom_ns=self._drift(known, step),
+            conserved_drift_ev_per_atom_ns=self._drift(known),
             framework_msd_angstrom2=known.framework_msd_angstrom2,
             largest_committee_spread_ev_per_angstrom=known.largest_spread_ev_per_angstrom,
             restarts=known.restarts,
         )
 
-    def _drift(self, known: RunningStatistics, step: int) -> float | None:
-        if step <= 0 or known.first_conserved_ev is None or known.last_conserved_ev is None:
+    def _drift(self, known: RunningStatistics) -> float | None:
+        slope = known.conserved_ev.slope
+        if slope is None or not math.isfinite(slope):
             return None
-        nanoseconds = step * self._job.time_step_fs * 1e-6
-        change = known.last_conserved_ev - known.first_conserved_ev
-        drift = change / len(self._atoms) / nanoseconds
-        return drift if math.isfinite(drift) else None
+        return slope / len(self._atoms) / (self._job.time_step_fs * 1e-6)
 
 
 def settings_of(job: MdInput, run: RunPlan) -> MdSettings:

@@ -58,9 +58,8 @@ class EvaluateResults(JobResults):
 class MdRunResults(LimsmModel):
     """One trajectory of ``limsm md``; counts and means are of production, over all restarts.
 
-    File names are relative to the job's folder. ``conserved_drift_ev_per_atom_ns`` is the change of
-    the energy that exact dynamics of the ensemble would keep, from the first step of production to
-    the last.
+    File names are relative to the job's folder. ``conserved_drift_ev_per_atom_ns`` is the slope of
+    the energy that exact dynamics of the ensemble would keep.
     """
 
     status: Status

@@ -9,6 +9,7 @@ from aiida_limsm.atomistic.md_state import (
     Checkpoint,
     Moments,
     RunningStatistics,
+    Trend,
     read_checkpoints,
     write_checkpoints,
 )
@@ -18,7 +19,8 @@ ARRAYS = ("positions", "momenta", "cell", "reference", "reference_cell")
 
 def make_checkpoint(seed: int = 3, anchored: bool = True) -> Checkpoint:
     rng = np.random.default_rng(seed)
-    statistics = RunningStatistics(frames=2, first_conserved_ev=-0.1 / 3)
+    statistics = RunningStatistics(frames=2)
+    statistics.conserved_ev.add(0.0, -0.1 / 3)
     statistics.temperature.add(600.0)
     return Checkpoint(
         step=40,
@@ -52,6 +54,16 @@ def test_equal_values_have_no_spread() -> None:
     for _ in range(7):
         series.add(0.1)  # rounding must not give the root of a negative number
     assert series.std == pytest.approx(0.0, abs=1e-8)
+
+
+def test_trend() -> None:
+    trend = Trend()
+    assert trend.slope is None
+    steps = np.arange(50) * 7.0
+    energies = -1e5 + 3e-6 * steps + 1e-3 * np.sin(steps)
+    for step, energy in zip(steps, energies, strict=True):
+        trend.add(step, energy)
+    assert trend.slope == pytest.approx(np.polyfit(steps, energies, 1)[0], rel=1e-6)
 
 
 def test_mean_cell() -> None:
