@@ -280,6 +280,7 @@ def test_a_full_disk_is_said(make_md_folder: MakeFolder, monkeypatch: pytest.Mon
     assert_same_run(whole, full)
 
 
+@pytest.mark.slow
 def test_pieces_of_several_runs_equal_the_whole(make_md_folder: MakeFolder) -> None:
     """One run is stopped by a guard on the way: the others go on, after a restart as well."""
     whole, pieces = make_md_folder("whole"), make_md_folder("pieces")
