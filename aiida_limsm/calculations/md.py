@@ -15,6 +15,20 @@ from aiida_limsm.data.trajectory import MolecularDynamicsData
 
 from .base import JobFiles, LimsmCalculation, write_structure
 
+STORES = ("repository", "remote")
+
+
+def validate_store(store: orm.Str | None, _: Any) -> str | None:
+    """Refuse another place."""
+    if store is None or store.value in STORES:
+        return None
+    return f"store: choose one of {', '.join(STORES)}, not '{store.value}'"
+
+
+def stays_remote(inputs: Mapping[str, Any]) -> bool:
+    """Return whether trajectories stay in the job's folder."""
+    return "store" in inputs and inputs["store"].value == "remote"
+
 
 class MolecularDynamicsCalculation(LimsmCalculation):
     """Runs ``limsm md``."""
@@ -35,6 +49,15 @@ class MolecularDynamicsCalculation(LimsmCalculation):
             valid_type=PotentialData,
             required=False,
             help="Further potentials, whose forces are compared with those of the first.",
+        )
+        spec.input(
+            "store",
+            valid_type=orm.Str,
+            serializer=orm.to_aiida_type,
+            required=False,
+            validator=validate_store,
+            help="Where trajectories are kept: 'repository' (the default) or 'remote', in the "
+            "job's folder, known by their sha256.",
         )
         spec.inputs["metadata"]["options"]["parser_name"].default = "limsm.md"
         spec.output(
@@ -76,9 +99,12 @@ class MolecularDynamicsCalculation(LimsmCalculation):
         for label, member in self.inputs.get("committee", {}).items():
             files.copy(member, member.filename, f"committee-{label}.model")
         job: Any = self.build_input(self.inputs)
+        fetched = not stays_remote(self.inputs)
         groups = plan_groups(job, len(self.inputs.structure.sites))
         for run in (run for group in groups for run in group.runs):
             names = ["trajectory.h5", *(["mobile.h5"] if job.mobile_interval_steps else [])]
+            if not fetched:
+                names = []
             if not run.folder:
                 files.retrieve_temporary += names
                 files.retrieve.append("thermo.csv")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aiida_limsm.compute.results import MdResults
+from aiida_limsm.calculations.md import stays_remote
+from aiida_limsm.compute.base import INPUT_FILENAME, Status
+from aiida_limsm.compute.inputs import MdInput
+from aiida_limsm.compute.results import MdResults, MdRunResults
 from aiida_limsm.data.trajectory import MolecularDynamicsData
 
 from .base import LimsmParser
@@ -17,7 +20,8 @@ class MolecularDynamicsParser(LimsmParser):
 
     def attach(self, results: MdResults, folder: Path | None) -> None:
         """Attach trajectories, also of a run that a guard stopped: its frames are good."""
-        if folder is None:
+        remote = stays_remote(self.node.inputs)
+        if folder is None and not remote:
             return
         several = len(results.runs) > 1
         for number, run in enumerate(results.runs):
@@ -26,4 +30,43 @@ class MolecularDynamicsParser(LimsmParser):
                     continue
                 suffix = "" if name == "trajectory" else f"_{name}"
                 label = f"runs.run_{number}{suffix}" if several else name
-                self.out(label, MolecularDynamicsData.from_file(folder / file))
+                if remote:
+                    self.out(label, self._in_place(results, run, name == "mobile"))
+                else:
+                    assert folder is not None
+                    self.out(label, MolecularDynamicsData.from_file(folder / file))
+
+    def _in_place(
+        self, results: MdResults, run: MdRunResults, mobile: bool
+    ) -> MolecularDynamicsData:
+        """Return a node that points to a file in the job's folder."""
+        text = self.node.base.repository.get_object_content(INPUT_FILENAME, "r")
+        job = MdInput.model_validate_json(text)
+        structure = self.node.inputs.structure
+        symbols = [structure.get_kind(site.kind_name).symbol for site in structure.sites]
+        frames, interval = run.frames, results.frame_interval_ps
+        path, digest = run.trajectory_file, run.trajectory_sha256
+        if mobile:
+            symbols = [symbol for symbol in symbols if symbol == job.mobile_species]
+            frames, interval = mobile_frames(run, job), results.mobile_interval_ps or 0.0
+            path, digest = run.mobile_file, run.mobile_sha256
+        cell = structure.cell if job.barostat is None else run.mean_cell_angstrom
+        return MolecularDynamicsData.from_remote(
+            self.node.outputs.remote_folder,
+            str(path),
+            sha256=str(digest),
+            symbols=symbols,
+            n_frames=frames,
+            cell_angstrom=cell,
+            frame_interval_ps=interval,
+            temperature_k=run.mean_temperature_k,
+        )
+
+
+def mobile_frames(run: MdRunResults, job: MdInput) -> int:
+    """Return how many frames of the mobile ions a run has written."""
+    assert job.mobile_interval_steps is not None
+    # a guard looks before a step is written, so the one at which it stopped is missing
+    went_on = run.status in (Status.FINISHED, Status.OUT_OF_WALLTIME)
+    last = run.steps_done if went_on else run.steps_done - 1
+    return last // job.mobile_interval_steps + 1

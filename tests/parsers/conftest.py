@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,10 +64,18 @@ def parse(aiida_localhost: orm.Computer, tmp_path: Path) -> Callable[..., Parsed
         node.set_option("resources", {"num_machines": 1})
         for label, value in (inputs or {}).items():
             node.base.links.add_incoming(value.store(), LinkType.INPUT_CALC, label)
+        if (FIXTURES / name / "input.json").exists():
+            node.base.repository.put_object_from_file(
+                str(FIXTURES / name / "input.json"), "input.json"
+            )
         node.store()
+        remote = orm.RemoteData(computer=aiida_localhost, remote_path="/scratch/job")
+        remote.base.links.add_incoming(node, LinkType.CREATE, "remote_folder")
+        remote.store()
         assert node.process_class is process_class
 
-        permanent, temporary = tmp_path / "retrieved", tmp_path / "temporary"
+        folder = Path(tempfile.mkdtemp(dir=tmp_path))
+        permanent, temporary = folder / "retrieved", folder / "temporary"
         permanent.mkdir()
         temporary.mkdir()
         for file in (FIXTURES / name).iterdir():

@@ -68,6 +68,34 @@ def test_md_finished(parse: Parse) -> None:
     assert trajectory.frame_interval_ps == pytest.approx(0.02)
 
 
+@pytest.mark.parametrize("case", ["finished", "several_runs", "framework_unstable"])
+def test_md_that_stays_where_it_is(parse: Parse, case: str) -> None:
+    """A node that points to a file says the same of it as the file itself would."""
+    from aiida_limsm.atomistic.crystals import li11si4
+
+    copied = flat(parse(f"md/{case}").outputs)
+    inputs = {"store": orm.Str("remote"), "structure": orm.StructureData(ase=li11si4())}
+    files = {path.name for path in (FIXTURES / "md" / case).rglob("*.h5")}
+    pointed = flat(parse(f"md/{case}", inputs, without=tuple(files)).outputs)
+    assert set(pointed) == set(copied) != set()
+    for label, node in pointed.items():
+        there = copied[label].base.attributes.all
+        here = node.base.attributes.all
+        assert here.pop("remote_path").startswith("/scratch/job/")
+        assert (here.pop("storage"), there.pop("storage")) == ("remote", "repository")
+        # of all frames of the run; those of the mobile ions are at more steps
+        mean, own = here.pop("temperature_k"), there.pop("temperature_k")
+        assert mean == pytest.approx(own, rel=0.1 if label.endswith("mobile") else 1e-9)
+        np.testing.assert_allclose(here.pop("cell_angstrom"), there.pop("cell_angstrom"), rtol=1e-6)
+        assert rounded(here) == rounded(there)
+
+
+def flat(outputs: dict[str, Any]) -> dict[str, Any]:
+    """Return trajectories of all levels by name."""
+    found = {**outputs, **outputs.get("runs", {})}
+    return {name: node for name, node in found.items() if hasattr(node, "n_frames")}
+
+
 @pytest.mark.parametrize("case", ["forces_exploded", "framework_unstable", "atoms_too_close"])
 def test_a_guard_keeps_the_frames(parse: Parse, case: str) -> None:
     parsed = parse(f"md/{case}")

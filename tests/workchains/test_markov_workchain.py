@@ -77,3 +77,19 @@ def test_sites_from_the_density_alone(limsm_code, trajectory):
     outputs = analysed(limsm_code, trajectory, sites="density", temperature_k=705.0)
     assert all(site.source == "density" for site in outputs["markov_model"].sites)
     assert outputs["diffusion"].temperature_k == 705.0
+
+
+def test_a_trajectory_is_analysed_where_it_lies(limsm_code, crystal, trajectory, tmp_path):
+    at_home = analysed(limsm_code, trajectory, crystal)
+    symbols = [s for s, n in trajectory.symbol_counts.items() for _ in range(n)]
+    pointer = MolecularDynamicsData.from_remote(
+        orm.RemoteData(computer=limsm_code.computer, remote_path=str(tmp_path)).store(),
+        "md.h5", sha256=trajectory.sha256, symbols=symbols, n_frames=FRAMES,
+        cell_angstrom=trajectory.cell_angstrom, frame_interval_ps=INTERVAL_PS, temperature_k=700.0,
+    ).store()  # fmt: skip
+    in_place = analysed(limsm_code, pointer, crystal)
+    estimates = [found["diffusion"].estimate for found in (at_home, in_place)]
+    assert estimates[0] == estimates[1]
+    job = in_place["diffusion"].creator
+    assert job.inputs.trajectories.r0.storage == "remote"
+    assert not [n for n in job.base.repository.list_object_names() if n.endswith(".h5")]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from aiida import orm
 from aiida.engine import run_get_node
 
+from aiida_limsm.files import sha256_of
 from aiida_limsm.workchains.md import MolecularDynamicsWorkChain
 
 pytestmark = pytest.mark.slow
@@ -46,3 +49,17 @@ def test_a_guard_ends_it_and_keeps_the_frames(limsm_code, crystal, foundation):
     assert "framework moved" in node.exit_message
     assert outputs["trajectory"].n_frames >= 1
     assert len([n for n in node.called if isinstance(n, orm.CalcJobNode)]) == 1
+
+
+def test_a_trajectory_that_stays_where_it_was_written(limsm_code, crystal, foundation):
+    inputs = builder(limsm_code, crystal, foundation, mobile_interval_steps=5)
+    inputs.md.store = orm.Str("remote")
+    pointed, node = run_get_node(inputs)
+    assert node.is_finished_ok, node.exit_message
+    for name, file, frames in (("trajectory", "trajectory.h5", 4), ("mobile", "mobile.h5", 13)):
+        assert (pointed[name].storage, pointed[name].n_frames) == ("remote", frames)
+        assert sha256_of(Path(pointed[name].remote_path)) == pointed[name].sha256
+        assert Path(pointed[name].remote_path).name == file
+    job = next(n for n in node.called if isinstance(n, orm.CalcJobNode))
+    assert not [name for name in job.outputs.retrieved.list_object_names() if name.endswith(".h5")]
+    assert pointed["equilibration"]["runs"][0]["rows"] == 4
