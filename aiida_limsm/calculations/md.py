@@ -25,7 +25,7 @@ def validate_store(store: orm.Str | None, _: Any) -> str | None:
     return f"store: choose one of {', '.join(STORES)}, not '{store.value}'"
 
 
-def stays_remote(inputs: Mapping[str, Any]) -> bool:
+def stays_remote(inputs: Any) -> bool:
     """Return whether trajectories stay in the job's folder."""
     return "store" in inputs and inputs["store"].value == "remote"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from aiida_limsm.calculations.md import stays_remote
 from aiida_limsm.compute.base import INPUT_FILENAME, Status
@@ -50,7 +51,7 @@ class MolecularDynamicsParser(LimsmParser):
             symbols = [symbol for symbol in symbols if symbol == job.mobile_species]
             frames, interval = mobile_frames(run, job), results.mobile_interval_ps or 0.0
             path, digest = run.mobile_file, run.mobile_sha256
-        cell = structure.cell if job.barostat is None else run.mean_cell_angstrom
+        cell: Any = structure.cell if job.barostat is None else run.mean_cell_angstrom
         return MolecularDynamicsData.from_remote(
             self.node.outputs.remote_folder,
             str(path),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from aiida.common import AttributeDict
 from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, process_handler, while_
 
 from aiida_limsm.calculations.base import EXIT_CODES
-from aiida_limsm.compute.base import Status
+from aiida_limsm.compute.base import LOG_FILENAME, Status
 
 from ._protocol import LimsmProtocolMixin, code_options, load_code
 
@@ -36,6 +37,9 @@ class LimsmRestartWorkChain(LimsmProtocolMixin, BaseRestartWorkChain):
     """
 
     JOB_NAMESPACE: str
+    #: Start of a line of the log (a regular expression) that a job writes with a checkpoint of its
+    #: own; None where a killed job is not continued.
+    CHECKPOINT_LINE: str | None = None
     _process_class: Any
 
     @classmethod
@@ -75,6 +79,25 @@ class LimsmRestartWorkChain(LimsmProtocolMixin, BaseRestartWorkChain):
         self.report(f"{calculation.process_label}<{calculation.pk}> ran out of time: continuing it")
         return ProcessHandlerReport(True)
 
+    @process_handler(priority=450)
+    def handle_killed(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Continue a job that was killed after it had got on; its folder holds a checkpoint."""
+        if calculation.exit_status != self._process_class.exit_codes.ERROR_NO_RESULTS.status:
+            return None
+        # Without progress of its own it would be killed again: that is for a person to look at.
+        if self.CHECKPOINT_LINE is None or not self._got_on(calculation):
+            return None
+        self.ctx.inputs.parent_folder = calculation.outputs.remote_folder
+        self.report(f"{calculation.process_label}<{calculation.pk}> was killed: continuing it")
+        return ProcessHandlerReport(True)
+
+    def _got_on(self, calculation: orm.CalcJobNode) -> bool:
+        try:
+            log = calculation.outputs.retrieved.base.repository.get_object_content(LOG_FILENAME)
+        except OSError:
+            return False
+        return any(re.match(str(self.CHECKPOINT_LINE), line) for line in log.splitlines())
+
     @process_handler(priority=400)
     def handle_unrecoverable(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
         """Stop at once where trying again cannot help, with the job's own words."""
@@ -83,6 +106,8 @@ class LimsmRestartWorkChain(LimsmProtocolMixin, BaseRestartWorkChain):
             return None
         self.report(f"{calculation.process_label}<{calculation.pk}>: {calculation.exit_message}")
         self._attach_what_there_is(calculation)
+        # or in the last allowed iteration AiiDA's own "maximum exceeded" would hide the reason
+        self.ctx.is_finished = True
         return ProcessHandlerReport(
             True,
             self.exit_codes.ERROR_JOB_FAILED.format(

@@ -24,6 +24,8 @@ class MolecularDynamicsWorkChain(LimsmRestartWorkChain):
 
     PROTOCOL_NAME = "md"
     JOB_NAMESPACE = "md"
+    # of workers side by side only their starts are in the log
+    CHECKPOINT_LINE = r"(\S+  )?step \d|group \d"
     _process_class = MolecularDynamicsCalculation
 
     @classmethod

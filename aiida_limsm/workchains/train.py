@@ -9,7 +9,7 @@ from aiida.engine import ProcessHandlerReport, process_handler
 
 from aiida_limsm.calculations.base import EXIT_CODES
 from aiida_limsm.calculations.train import MaceTrainCalculation
-from aiida_limsm.compute.base import LOG_FILENAME, Status
+from aiida_limsm.compute.base import Status
 from aiida_limsm.data.dataset import ReferenceDatasetData
 from aiida_limsm.data.potential import PotentialData
 
@@ -21,6 +21,7 @@ class TrainWorkChain(LimsmRestartWorkChain):
 
     PROTOCOL_NAME = "finetune"
     JOB_NAMESPACE = "train"
+    CHECKPOINT_LINE = r"epoch "
     _process_class = MaceTrainCalculation
 
     @classmethod
@@ -112,20 +113,3 @@ class TrainWorkChain(LimsmRestartWorkChain):
             self.ctx.epochs = epochs
             return None
         return ProcessHandlerReport(True, self.exit_codes.ERROR_NO_EPOCH_FITS)
-
-    @process_handler(priority=450)
-    def handle_killed(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
-        """Continue a job that was killed after it had trained; its folder holds a checkpoint."""
-        exit_codes = MaceTrainCalculation.exit_codes
-        if calculation.exit_status != exit_codes.ERROR_NO_RESULTS.status:
-            return None
-        try:
-            log = calculation.outputs.retrieved.base.repository.get_object_content(LOG_FILENAME)
-        except OSError:
-            return None
-        # Without an epoch of its own it would be killed again: that is for a person to look at.
-        if not any(line.startswith("epoch ") for line in log.splitlines()):
-            return None
-        self.ctx.inputs.parent_folder = calculation.outputs.remote_folder
-        self.report(f"{calculation.process_label}<{calculation.pk}> was killed: continuing it")
-        return ProcessHandlerReport(True)
