@@ -104,9 +104,12 @@ CASES: dict[str, Callable[[str, str], None]] = {
     "out_of_time_at_once": lambda pw, case: run(pw, run_input(9, {"max_seconds": "0.7"}), case),
     "scf_failed_at_once": lambda pw, case: run(pw, run_input(3, {"electron_maxstep": "5"}), case),
     "killed_midway": lambda pw, case: run(
-        pw, run_input(9), case, kill_when=lambda text: text.count(FRAME) >= 3 and scf_cycles(text) > 2
+        pw, run_input(9), case,
+        kill_when=lambda text: text.count(FRAME) >= 3 and scf_cycles(text) > 2,
     ),
-    "out_of_memory": lambda pw, case: run(pw, run_input(2, {"ecutwfc": "60", "ecutrho": "900"}), case, memory_mb=420),
+    "out_of_memory": lambda pw, case: run(
+        pw, run_input(2, {"ecutwfc": "60", "ecutrho": "900"}), case, memory_mb=420
+    ),
     "few_bands": lambda pw, case: run(pw, run_input(2, {"nbnd": "14"}), case),
     "runaway": lambda pw, case: run(pw, run_input(6, {"dt": "600.0"}), case),
     "scf_stuck": lambda pw, case: run(
