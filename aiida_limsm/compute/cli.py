@@ -42,6 +42,7 @@ def main() -> None:
       limsm md input.json --set steps=100000
       limsm neb start.cif end.cif --potential my.model     path and barrier of a jump
       limsm evaluate my.model test.xyz     errors on labelled frames
+      limsm spread input.json       where the members of a committee disagree
       limsm md --fields             every field with its unit, type, default
       limsm inspect my.model        elements, cut-off, heads, E0s
 
@@ -67,6 +68,16 @@ _add(
     Example:
       limsm md --folder run --set temperature_k=700 --set steps=20000
     with run/potential.model and run/structure.extxyz; writes run/trajectory.h5 (H5MD).
+    """,
+)
+_add(
+    "spread",
+    """Spread of a committee's forces on the frames of a trajectory; no labels are needed.
+
+    \b
+    Example:
+      limsm spread --folder run --set 'potential_files=["1.model","2.model"]'
+    with run/trajectory.h5 (or --set trajectory_file=FILE); writes run/spread.h5.
     """,
 )
 for _command in (train, convert, analyse, compare, propagate, evaluate, neb):

@@ -36,6 +36,7 @@ from .results import (
     MdResults,
     PropagateResults,
 )
+from .spread_models import SpreadInput, SpreadResults
 from .train_inputs import TrainInput
 from .train_results import TrainResults
 
@@ -70,6 +71,7 @@ JOBS: dict[str, Job] = {
     "evaluate": Job(EvaluateInput, EvaluateResults, "aiida_limsm.compute.evaluate:run_evaluate"),
     "analyse": Job(AnalyseInput, AnalyseResults, "aiida_limsm.compute.analyse:run_analyse"),
     "compare": Job(CompareInput, CompareResults, "aiida_limsm.compute.compare:run_compare"),
+    "spread": Job(SpreadInput, SpreadResults, "aiida_limsm.compute.spread:run_spread"),
     "neb": Job(NebInput, NebResults, "aiida_limsm.compute.neb:run_neb"),
     "propagate": Job(
         PropagateInput, PropagateResults, "aiida_limsm.compute.propagate:run_propagate"
