@@ -35,7 +35,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "multihead": {"strategy": "multihead", **REPLAY},
     "scratch": {"strategy": "scratch", "foundation_file": None, "architecture": {}},
 }
-EPOCHS, LONG_EPOCHS, HISTORY = 30, 1200, 10_000
+EPOCHS, LONG_EPOCHS, HISTORY = 30, 2400, 10_000
 
 
 def main() -> None:
