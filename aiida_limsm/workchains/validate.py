@@ -70,18 +70,17 @@ class ValidateWorkChain(LimsmProtocolMixin, WorkChain):
             required=False,
             help="Of the MD, K, by the labels of `aimd`; else the mean of the AIMD.",
         )
-        optional = {"required": False, "populate_defaults": False}
         spec.expose_inputs(
             MolecularDynamicsWorkChain,
             namespace="md",
             exclude=("md.structure", "md.potential", "md.committee"),
-            namespace_options=optional,
+            namespace_options={"required": False, "populate_defaults": False},
         )
         spec.expose_inputs(
             CompareCalculation,
             namespace="compare",
             exclude=("trajectories",),
-            namespace_options=optional,
+            namespace_options={"required": False, "populate_defaults": False},
         )
         spec.input_namespace(
             "jumps",
@@ -94,7 +93,7 @@ class ValidateWorkChain(LimsmProtocolMixin, WorkChain):
             NebComparisonWorkChain,
             namespace="neb",
             exclude=("initial", "final", "images", "potentials"),
-            namespace_options=optional,
+            namespace_options={"required": False, "populate_defaults": False},
         )
         # needs the images and the potentials: validate_validation calls it with them
         spec.inputs["neb"].validator = None
