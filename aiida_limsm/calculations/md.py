@@ -76,6 +76,7 @@ class MolecularDynamicsCalculation(LimsmCalculation):
             "runs",
             valid_type=MolecularDynamicsData,
             dynamic=True,
+            required=False,
             help="The trajectories of several runs: run_0 is the first of `runs` in the results.",
         )
 

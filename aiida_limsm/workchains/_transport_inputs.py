@@ -64,7 +64,7 @@ def validate_transport(inputs: Any, _: Any) -> str | None:
     needed = ("structure", "foundation", "temperatures", "supercell")
     if any(name not in inputs for name in needed):
         return None
-    mobile = _species(inputs, "md", "md", "mobile_species")
+    mobile = species_of(inputs, "md", "md", "mobile_species")
     try:
         check_transport(
             inputs["structure"],
@@ -78,7 +78,7 @@ def validate_transport(inputs: Any, _: Any) -> str | None:
         reference["structures"] = {CELL: inputs["structure"], **inputs.get("structures", {})}
         if message := validate_reference(reference, None):
             raise ValueError(f"reference: {message}")
-        analysed = _species(inputs, "markov", "analyse", "species")
+        analysed = species_of(inputs, "markov", "analyse", "species")
         if analysed != mobile:
             raise ValueError(f"markov: analyses {analysed}, the MD has {mobile} as mobile species")
     except ValueError as error:
@@ -86,7 +86,7 @@ def validate_transport(inputs: Any, _: Any) -> str | None:
     return None
 
 
-def _species(inputs: Any, workchain: str, job: str, name: str) -> str:
+def species_of(inputs: Any, workchain: str, job: str, name: str) -> str:
     """Return the species that a job's parameters name; lithium where they name none."""
     parameters = inputs.get(workchain, {}).get(job, {}).get("parameters")
     return str(parameters.get_dict().get(name, "Li")) if parameters else "Li"

@@ -7,12 +7,13 @@ from typing import Any
 
 from aiida import orm
 from aiida.common import AttributeDict
-from aiida.engine import ExitCode, ProcessState, WorkChain, while_
+from aiida.engine import ExitCode, WorkChain, while_
 from aiida.plugins import WorkflowFactory
 
 from aiida_limsm.calculations.kpoints import kpoints_mesh
 from aiida_limsm.calculations.label import collect_labels
 
+from ._first_done import FirstDoneMixin
 from ._label_inputs import fill_builder, input_warnings, own_pseudos, validate_label
 from ._protocol import LimsmProtocolMixin, run_calcfunction
 
@@ -28,7 +29,7 @@ def failure_reason(workchain: orm.WorkChainNode) -> str:
     return f"{failed.process_label}<{failed.pk}>: {reason.strip().rstrip('.')}"
 
 
-class LabelWorkChain(LimsmProtocolMixin, WorkChain):
+class LabelWorkChain(LimsmProtocolMixin, FirstDoneMixin, WorkChain):
     """Energy, forces and stress of many structures by the DFT of the ab initio MD.
 
     At most ``max_concurrent`` calculations are on their way at a time; when one ends the next
@@ -201,20 +202,6 @@ class LabelWorkChain(LimsmProtocolMixin, WorkChain):
                 kpoints_mesh, f"kpoints_{label}", structure, distance, offset
             )
         return self.ctx.meshes[cell]
-
-    def _on_awaitable_finished(self, awaitable: Any) -> None:
-        """Go on as soon as one calculation is done: AiiDA itself waits for all.
-
-        Were this hook of AiiDA's renamed, the batch would still be right, in groups of
-        ``max_concurrent`` that wait for their slowest.
-        """
-        # A calculation that was waited for before is known to two callbacks; by identity, since
-        # the two are equal until the first is resolved.
-        if not any(own is awaitable for own in self._awaitables):
-            return
-        super()._on_awaitable_finished(awaitable)
-        if self.state == ProcessState.WAITING:
-            self.resume()
 
     def collect(self) -> None:
         """Make one trajectory per composition of those that succeeded."""

@@ -1,0 +1,110 @@
+"""One table of D over size and temperature, with fits of what is resolved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from aiida import orm
+
+from aiida_limsm.calculations.series import collect_series, varied_axis
+from aiida_limsm.data.diffusion import DiffusionData
+from aiida_limsm.units import BOLTZMANN_EV_PER_K
+from aiida_limsm.workchains._series_inputs import members_of
+
+TEMPERATURES = (600.0, 700.0, 850.0)
+
+
+@pytest.fixture
+def diffusion(aiida_profile: Any, example_diffusion_estimate: dict[str, Any]) -> Any:
+    """Return a function that makes a node of a member, with D = exp(−0.3 eV / kT) (1 + c/L)."""
+
+    def make(member: dict[str, Any], slope: float, resolved: bool = True) -> DiffusionData:
+        edges = 6.0 * np.array(member["supercell"])
+        temperature = member["temperature_k"] + 1.0
+        d = 1e-3 * np.exp(-0.3 / (BOLTZMANN_EV_PER_K * temperature)) * (1 + slope / edges[0])
+        covariance = np.diag([0.01 * d**2] * 3 + [1e-30] * 3)
+        estimate = {
+            **example_diffusion_estimate,
+            "tensor_cm2_s": (np.eye(3) * d).tolist(),
+            "covariance_cm4_s2": covariance.tolist(),
+            "error_cm2_s": np.where(np.eye(3) > 0, 0.1 * d, 1e-15).tolist(),
+            "isotropic_cm2_s": d,
+            "isotropic_error_cm2_s": 0.05 * d,
+            "resolved": resolved,
+            "upper_bound_cm2_s": None if resolved else 2 * d,
+        }
+        return DiffusionData(
+            estimate, temperature_k=temperature, cell_angstrom=np.diag(edges), n_ions=10,
+            species="Li", duration_ps=50.0,
+        )  # fmt: skip
+
+    return make
+
+
+def collected(diffusion: Any, slope: float, unresolved: tuple[str, ...] = ()) -> dict[str, Any]:
+    members = members_of([[1, 1, 1], [2, 1, 1], [4, 1, 1]], TEMPERATURES)
+    nodes = {
+        label: diffusion(member, slope, label not in unresolved)
+        for label, member in members.items()
+        if label != "s1x1x1_T600K"
+    }
+    asked = orm.Dict({"members": members, "failed": {"s1x1x1_T600K": "it melted"}})
+    return collect_series(asked, **nodes).get_dict()
+
+
+def test_fits_over_size_and_temperature(diffusion: Any) -> None:
+    found = collected(diffusion, 12.0)
+    assert found["length_axis"] == "a"
+    assert [row["length_angstrom"] for row in found["rows"]] == [6, 6, 12, 12, 12, 24, 24, 24]
+    assert found["failed"] == {"s1x1x1_T600K": "it melted"}
+    cold, *hot = found["size"]
+    assert cold["resolved"] == 2
+    for entry in (cold, *hot):
+        d = 1e-3 * np.exp(-0.3 / (BOLTZMANN_EV_PER_K * (entry["temperature_k"] + 1)))
+        assert entry["infinite_cm2_s"] == pytest.approx(d)
+        assert entry["slope_cm2_angstrom_s"] == pytest.approx(12 * d)
+        assert not entry["converged"]
+        assert entry["depends_on_size"]
+    assert [entry["supercell"] for entry in found["arrhenius"]] == [
+        [4, 1, 1], [2, 1, 1], [1, 1, 1],
+    ]  # fmt: skip
+    for entry in found["arrhenius"]:
+        # of the temperatures that the runs had, not of those that were asked for
+        assert entry["energy_ev"] == pytest.approx(0.3)
+        assert "no curvature" in entry["verdict"] or "two temperatures" in entry["verdict"]
+
+
+def test_no_dependence_is_converged(diffusion: Any) -> None:
+    found = collected(diffusion, 0.0)
+    assert all(entry["converged"] for entry in found["size"])
+    assert found["size"][1]["converged_from_angstrom"] == 6.0
+    assert "no trend with 1/L" in found["size"][1]["verdict"]
+
+
+def test_what_is_not_resolved_is_left_out_and_said(diffusion: Any) -> None:
+    found = collected(diffusion, 0.0, ("s4x1x1_T600K", "s2x1x1_T700K"))
+    largest = found["arrhenius"][0]
+    assert largest["left_out"] == ["s4x1x1_T600K"]
+    assert largest["resolved"] == 2
+    assert "left out: s4x1x1_T600K" in largest["verdict"]
+    cold, warm, _ = found["size"]
+    assert cold["verdict"] == "fewer than two cells are resolved"
+    # cells that could not be compared do not let the others be called converged
+    assert not warm["converged"]
+    (row,) = [row for row in found["rows"] if row["label"] == "s4x1x1_T600K"]
+    assert row["upper_bound_cm2_s"] == pytest.approx(2 * row["isotropic_cm2_s"])
+
+
+@pytest.mark.parametrize(
+    ("supercells", "axis"),
+    [
+        ([[1, 1, 1], [8, 1, 1]], "a"),
+        ([[2, 2, 1], [2, 2, 4]], "c"),
+        ([[1, 1, 1], [2, 2, 1]], None),
+        ([[1, 1, 1]], None),
+    ],
+)
+def test_varied_axis(supercells: list[list[int]], axis: str | None) -> None:
+    assert varied_axis(supercells) == axis

@@ -1,0 +1,88 @@
+"""Bad input of a series stops before anything is submitted."""
+
+from __future__ import annotations
+
+import pytest
+from aiida import orm
+from ase.build import bulk
+
+from aiida_limsm.workchains._series_inputs import member_label, members_of
+from aiida_limsm.workchains.series import DiffusionSeriesWorkChain
+
+
+def filled(limsm_code, crystal, foundation, **kwargs):
+    return DiffusionSeriesWorkChain.get_builder_from_protocol(
+        limsm_code, crystal, foundation, **{"protocol": "fast", **kwargs}
+    )
+
+
+def refusal(builder):
+    found = DiffusionSeriesWorkChain.spec().inputs.validate(builder._inputs(prune=True))
+    return None if found is None else found.message
+
+
+@pytest.mark.parametrize("protocol", ["fast", "balanced", "stringent"])
+def test_protocols_give_valid_inputs(limsm_code, crystal, foundation, protocol):
+    builder = filled(limsm_code, crystal, foundation, protocol=protocol, length_ns=0.1)
+    assert refusal(builder) is None
+    parameters = builder.md.md.parameters
+    assert parameters["steps"] * parameters["time_step_fs"] == 1e5
+    members = members_of(builder.supercells.get_list(), builder.temperatures.get_list())
+    assert len(members) == len(builder.supercells.get_list()) * len(builder.temperatures.get_list())
+
+
+def test_large_cells_go_first():
+    found = members_of([[1, 1, 1], [8, 1, 1], [2, 1, 1]], [298.15, 700])
+    assert list(found) == [
+        "s8x1x1_T298_15K", "s8x1x1_T700K", "s2x1x1_T298_15K", "s2x1x1_T700K",
+        "s1x1x1_T298_15K", "s1x1x1_T700K",
+    ]  # fmt: skip
+    assert found["s8x1x1_T298_15K"] == {"supercell": [8, 1, 1], "temperature_k": 298.15}
+    assert member_label((8, 1, 1), 700) == "s8x1x1_T700K"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"supercells": [[1, 1]]}, "supercell: give three whole numbers"),
+        ({"supercells": [2, 1, 1]}, "supercells: each is three whole numbers, not 2"),
+        ({"supercells": [[1, 1, 1], [1, 1, 1]]}, "supercells: each only once"),
+        ({"temperatures_k": [700.0, 700.0]}, "temperatures: each only once"),
+        ({"temperatures_k": [0.0]}, "temperatures: give temperatures in K"),
+        ({"length_ns": -1.0}, "length_ns: must be positive"),
+        ({"sites": lambda: orm.StructureData(ase=bulk("Si"))}, "sites: there is no Li"),
+        ({"protocol": "exact"}, "unknown protocol 'exact'"),
+    ],
+)
+def test_the_builder_refuses(limsm_code, crystal, foundation, changes, message):
+    values = {key: value() if callable(value) else value for key, value in changes.items()}
+    with pytest.raises(ValueError, match=message):
+        filled(limsm_code, crystal, foundation, **values)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("supercells", [], "supercells: give at least one"),
+        ("replicas", 0, "replicas: give at least 1"),
+        ("max_concurrent", 0, "max_concurrent: give at least 1"),
+    ],
+)
+def test_the_process_refuses(limsm_code, crystal, foundation, name, value, message):
+    builder = filled(limsm_code, crystal, foundation)
+    builder[name] = orm.List(value) if isinstance(value, list) else orm.Int(value)
+    assert message in refusal(builder)
+
+
+def test_runs_of_one_job_are_refused(limsm_code, crystal, foundation):
+    builder = filled(limsm_code, crystal, foundation)
+    parameters = builder.md.md.parameters.get_dict()
+    builder.md.md.parameters = orm.Dict({**parameters, "replicas": 3})
+    assert "md: leave replicas out" in refusal(builder)
+
+
+def test_another_species_is_refused(limsm_code, crystal, foundation):
+    builder = filled(limsm_code, crystal, foundation)
+    parameters = builder.markov.analyse.parameters.get_dict()
+    builder.markov.analyse.parameters = orm.Dict({**parameters, "species": "Si"})
+    assert "markov: analyses Si, the MD has Li" in refusal(builder)
