@@ -38,6 +38,9 @@ COMMANDS: dict[str, LazyCommand] = {
     "aimd": LazyCommand(
         "aiida_limsm.cli.aimd:aimd_command", "Look at an ab initio MD run and its joins."
     ),
+    "series": LazyCommand(
+        "aiida_limsm.cli.series:series_command", "Show D over cell size and temperature."
+    ),
     "trace": LazyCommand(
         "aiida_limsm.cli.trace:trace_command", "List the DFT calculations behind a result."
     ),

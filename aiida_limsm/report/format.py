@@ -82,3 +82,18 @@ def format_table(rows: list[tuple[str, str]], indent: str = "  ") -> str:
     """Write name-value rows as aligned lines."""
     width = max((len(name) for name, _ in rows), default=0)
     return "\n".join(f"{indent}{name.ljust(width)}  {value}" for name, value in rows)
+
+
+def format_columns(rows: list[list[str]]) -> str:
+    """Write rows as columns: names to the left, numbers to the right."""
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    numeric = [
+        any(row[k][:1] in "0123456789+-" for row in rows[1:] if row[k]) for k in range(len(widths))
+    ]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        ).rstrip()
+        for row in rows
+    )

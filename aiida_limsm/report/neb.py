@@ -7,6 +7,7 @@ from pathlib import Path
 
 from aiida_limsm.compute.neb_results import NebResults, PathProfile
 
+from .format import format_columns
 from .neb_paths import MethodPath, PathComparison
 
 __all__ = ["FIGURE", "comparison_text", "draw_neb", "neb_text"]
@@ -28,14 +29,14 @@ def comparison_text(comparison: PathComparison) -> str:
                 _remark(path.converged, profile),
             ]
         )
-    text = _aligned(rows)
+    text = format_columns(rows)
     if comparison.differences:
         rows = [["method", "minus", "forwards (meV)", "backwards (meV)"]]
         rows += [
             [d.method, d.reference, f"{d.forward_mev:+.0f}", f"{d.backward_mev:+.0f}"]
             for d in comparison.differences
         ]
-        text += "\n\n" + _aligned(rows)
+        text += "\n\n" + format_columns(rows)
     return text
 
 
@@ -56,7 +57,7 @@ def neb_text(results: NebResults) -> str:
         start=1,
     ):
         rows.append([str(number), f"{distance:.3f}", f"{energy - first:.4f}", f"{force:.4f}"])
-    lines = [_aligned(rows), "", results.message]
+    lines = [format_columns(rows), "", results.message]
     lines += [f"warning: {text}" for text in results.warnings]
     return "\n".join(lines)
 
@@ -74,18 +75,3 @@ def _remark(converged: bool | None, profile: PathProfile) -> str:
     remarks = ["not converged"] if converged is False else []
     remarks += ["no barrier"] if profile.monotonic else []
     return ", ".join(remarks)
-
-
-def _aligned(rows: list[list[str]]) -> str:
-    """Write rows as columns: names to the left, numbers to the right."""
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    numeric = [
-        any(row[k][:1] in "0123456789+-" for row in rows[1:] if row[k]) for k in range(len(widths))
-    ]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, numeric, strict=True)
-        ).rstrip()
-        for row in rows
-    )

@@ -18,7 +18,7 @@ from ..study import Study, TemperatureResult
 from ..typeset import typeset
 from .style import BLUE, GREY, INK, VERMILION, empty, new_figure, styled
 
-__all__ = ["diffusion_figure", "draw_diffusion"]
+__all__ = ["diffusion_figure", "draw_diffusion", "set_log_limits", "top_axis"]
 
 METHODS = (("markov", "Markov state model", BLUE, "o", -1), ("msd", "MSD slope", VERMILION, "s", 1))
 MAX_TOP_TICKS = 6
@@ -43,7 +43,7 @@ def draw_diffusion(ax: Axes, study: Study) -> None:
     inverse = np.array([1000.0 / result.temperature_k for result in shown])
     span = float(np.ptp(inverse)) or 0.3 * float(inverse.mean())
     ax.set_xlim(inverse.min() - 0.12 * span, inverse.max() + 0.12 * span)
-    _set_log_limits(ax, [level for result in shown for level in _levels(result)])
+    set_log_limits(ax, [level for result in shown for level in _levels(result)])
     handles = []
     for name, label, colour, marker, side in METHODS:
         estimates = [getattr(result, name) for result in shown]
@@ -57,7 +57,7 @@ def draw_diffusion(ax: Axes, study: Study) -> None:
     ax.set_xlabel("1000/T  (K⁻¹)")
     ax.set_ylabel("D  (cm²/s)")
     ax.legend(handles=handles, loc="best")
-    _top_axis(ax, [result.temperature_k for result in shown])
+    top_axis(ax, [result.temperature_k for result in shown])
 
 
 def _draw_method(
@@ -130,14 +130,16 @@ def _levels(result: TemperatureResult) -> list[float]:
     return levels
 
 
-def _set_log_limits(ax: Axes, levels: list[float]) -> None:
+def set_log_limits(ax: Axes, levels: list[float]) -> None:
     """Show at least one decade: a log axis of a few per cent has no readable ticks."""
     low, high = math.log10(min(levels)), math.log10(max(levels))
     pad = max(0.12 * (high - low), 0.5 * (1.2 - (high - low)))
     ax.set_ylim(10 ** (low - pad), 10 ** (high + pad))
 
 
-def _top_axis(ax: Axes, temperatures: list[float]) -> None:
+def top_axis(ax: Axes, temperatures: list[float]) -> None:
+    """Put temperatures above an axis of 1000/T."""
+
     def swap(value: npt.ArrayLike) -> npt.NDArray[np.float64]:
         array = np.asarray(value, dtype=np.float64)
         return 1000.0 / np.where(array == 0, 1e-9, array)
