@@ -16,11 +16,13 @@ from aiida_limsm.workchains.markov import MarkovWorkChain
 from aiida_limsm.workchains.md import MolecularDynamicsWorkChain
 from aiida_limsm.workchains.neb import NebComparisonWorkChain
 from aiida_limsm.workchains.reference import ReferenceWorkChain
+from aiida_limsm.workchains.series import DiffusionSeriesWorkChain
 from aiida_limsm.workchains.train import TrainWorkChain
 from aiida_limsm.workchains.transport import LithiumTransportWorkChain
 
 ALL = (
     AimdWorkChain,
+    DiffusionSeriesWorkChain,
     FineTuneWorkChain,
     IsolatedAtomsWorkChain,
     LithiumTransportWorkChain,

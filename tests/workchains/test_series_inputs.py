@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from aiida import orm
 from ase.build import bulk
@@ -86,3 +89,13 @@ def test_another_species_is_refused(limsm_code, crystal, foundation):
     parameters = builder.markov.analyse.parameters.get_dict()
     builder.markov.analyse.parameters = orm.Dict({**parameters, "species": "Si"})
     assert "markov: analyses Si, the MD has Li" in refusal(builder)
+
+
+def test_the_examples_of_the_page(limsm_code, crystal, sites, foundation):
+    page = (Path(__file__).parents[2] / "docs" / "series.md").read_text()
+    names = {"code": limsm_code, "structure": crystal, "sites": sites, "potential": foundation}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(block, names)
+    assert names["md"].md.parameters["steps"] == 5_000_000
+    assert refusal(names["series"]) is None
+    assert names["series"].max_concurrent.value == 30
