@@ -17,9 +17,11 @@ from aiida_limsm.calculations.base import EXIT_CODES
 from aiida_limsm.calculations.evaluate import EvaluateCalculation
 from aiida_limsm.calculations.markov import MarkovCalculation
 from aiida_limsm.calculations.md import MolecularDynamicsCalculation
+from aiida_limsm.calculations.spread import SpreadCalculation
 from aiida_limsm.calculations.train import MaceTrainCalculation
 from aiida_limsm.compute.base import Status
 from aiida_limsm.compute.inputs import AnalyseInput, EvaluateInput, MdInput
+from aiida_limsm.compute.spread_models import SpreadInput
 from aiida_limsm.compute.train_inputs import TrainInput
 from aiida_limsm.data.dataset import ReferenceDatasetData
 from aiida_limsm.data.potential import PotentialData
@@ -317,6 +319,42 @@ def test_wrong_and_owned_fields(
     )
     assert refuse(MarkovCalculation, **changed(analyse, lag_ps=0)) == (
         "analyse: lag_ps: Input should be greater than 0"
+    )
+
+
+def test_spread(
+    prepare: Prepare,
+    refuse: Refuse,
+    code: orm.Code,
+    potential: PotentialData,
+    trajectory: MolecularDynamicsData,
+    tmp_path: Path,
+    potential_info: dict[str, Any],
+) -> None:
+    import hashlib
+
+    content = b"another member"
+    (tmp_path / "member.model").write_bytes(content)
+    info = {**potential_info, "sha256": hashlib.sha256(content).hexdigest()}
+    other = PotentialData(tmp_path / "member.model", info).store()
+    spread = {"code": code, "potential": potential, "trajectory": trajectory}
+    made = prepare(SpreadCalculation, **spread, committee={"seed_2": other})
+    files = ("potential.model", "committee_seed_2.model")
+    assert SpreadInput.model_validate_json(made.files["input.json"]) == SpreadInput(
+        potential_files=files
+    )
+    targets = [(uuid, target) for uuid, _, target in made.calcinfo.local_copy_list]
+    assert targets == [
+        (potential.uuid, files[0]), (other.uuid, files[1]), (trajectory.uuid, "trajectory.h5"),
+    ]  # fmt: skip
+    assert made.calcinfo.retrieve_list == [*COMMON, "spread.h5"]
+    assert refuse(SpreadCalculation, **spread, committee={"seed_2": potential}).startswith(
+        "spread: committee.seed_2 is the same model as potential"
+    )
+    remote = orm.RemoteData(computer=code.computer, remote_path="/scratch/md").store()
+    spread["trajectory"] = remote_trajectory(remote)
+    assert refuse(SpreadCalculation, **spread, committee={"seed_2": other}).startswith(
+        "spread: trajectory: the trajectory stays at "
     )
 
 

@@ -22,11 +22,12 @@ ENTRY_POINTS = {
     "neb": "limsm.neb",
     "analyse": "limsm.markov",
     "compare": "limsm.compare",
+    "spread": "limsm.spread",
 }
 #: What goes to the repository; the rest is only there while the parser runs.
 PERMANENT = {
     "results.json", "limsm.log", "stdout.txt", "stderr.txt", "mace_run_train.log", "parity.h5",
-    "comparison.h5",
+    "comparison.h5", "spread.h5",
 }  # fmt: skip
 
 

@@ -33,7 +33,7 @@ MODEL = Path(resources.__file__).parent / "demo_foundation" / "demo_foundation.m
 RETRIEVED = (
     "input.json", "results.json", "limsm.log", "stdout.txt", "stderr.txt",
     "trajectory.h5", "potential.model", "potential_multihead.model", "mace_run_train.log",
-    "parity.h5", "model.h5", "path.extxyz", "comparison.h5", "mobile.h5",
+    "parity.h5", "model.h5", "path.extxyz", "comparison.h5", "mobile.h5", "spread.h5",
 )  # fmt: skip
 
 MD = {
@@ -53,6 +53,10 @@ EVALUATE = {"dataset_files": {"valid": "valid.xyz", "test": "test.xyz"}, "e0s_ev
 COMPARE = {
     "trajectory_files": ["aimd.xyz", "md.h5"], "labels": ["aimd", "mlff"],
     "frame_intervals_fs": [2.4188843, None], "bin_width_angstrom": 0.1,
+}  # fmt: skip
+SPREAD = {
+    "potential_files": ["potential.model", "committee_1.model"],
+    "trajectory_file": "frames.xyz", "frame_stride": 6,
 }  # fmt: skip
 ANALYSE = {"trajectory_files": ["md.h5"], "lag_ps": 0.2, "bootstrap_samples": 20}
 LONG_MD = {
@@ -99,6 +103,11 @@ def prepare_committee(folder: Path) -> None:
             for weight in model.parameters():
                 weight += 0.02 * weight.std(unbiased=False) * torch.randn_like(weight)
         torch.save(model, folder / f"committee_{seed}.model")
+
+
+def prepare_spread(folder: Path) -> None:
+    prepare_committee(folder)
+    ase.io.write(folder / "frames.xyz", FRAMES)
 
 
 def prepare_analyse(folder: Path, supercell: tuple[int, int, int], md: dict[str, Any]) -> None:
@@ -165,6 +174,8 @@ CASES: dict[str, Case] = {
         {**EVALUATE, "committee_files": ["committee_1.model", "committee_2.model"]},
     ),
     "evaluate/invalid_input": (prepare_evaluate, {**EVALUATE, "head": "dft"}),
+    "spread/finished": (prepare_spread, SPREAD),
+    "spread/trajectory_unusable": (prepare_spread, {**SPREAD, "skip_frames": 99}),
     "compare/finished": (prepare_compare, COMPARE),
     "compare/trajectory_unusable": (prepare_compare, {**COMPARE, "vdos": "required"}),
     "neb/finished": (prepare_neb, NEB),

@@ -210,6 +210,22 @@ def test_failed_trainings_have_no_potential(parse: Parse, case: str) -> None:
     assert set(parse(f"train/{case}").outputs) == {"output_parameters"}
 
 
+def test_spread(parse: Parse) -> None:
+    import h5py
+
+    parsed = parse("spread/finished")
+    results = parsed.outputs["output_parameters"].get_dict()
+    assert (results["members"], results["frames"], results["atoms"]) == (2, 3, 15)
+    with parsed.outputs["spread"].as_path() as path, h5py.File(path) as file:
+        assert file["spread"].shape == (3, 15)
+        largest = 1e3 * file["spread"][()].max()
+    assert results["max_largest_spread_mev_per_angstrom"] == pytest.approx(largest)
+    failed = parse("spread/trajectory_unusable")
+    assert failed.exit_status == 340
+    assert set(failed.outputs) == {"output_parameters"}
+    assert parse("spread/finished", without=("spread.h5",)).exit_status == 303
+
+
 def test_evaluate(parse: Parse) -> None:
     import h5py
 

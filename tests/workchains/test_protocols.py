@@ -6,8 +6,12 @@ import warnings
 
 import pytest
 
+from aiida_limsm.calculations._refine_settings import RefineTargets, SelectionSettings
 from aiida_limsm.calculations.dataset import DatasetSettings
+from aiida_limsm.calculations.validate import Thresholds
+from aiida_limsm.compute.compare_models import CompareInput
 from aiida_limsm.compute.inputs import AnalyseInput, EvaluateInput, MdInput
+from aiida_limsm.compute.spread_models import SpreadInput
 from aiida_limsm.compute.train_inputs import TrainInput
 from aiida_limsm.workchains.aimd import AimdWorkChain
 from aiida_limsm.workchains.finetune import FineTuneWorkChain
@@ -16,9 +20,11 @@ from aiida_limsm.workchains.markov import MarkovWorkChain
 from aiida_limsm.workchains.md import MolecularDynamicsWorkChain
 from aiida_limsm.workchains.neb import NebComparisonWorkChain
 from aiida_limsm.workchains.reference import ReferenceWorkChain
+from aiida_limsm.workchains.refine import RefineWorkChain
 from aiida_limsm.workchains.series import DiffusionSeriesWorkChain
 from aiida_limsm.workchains.train import TrainWorkChain
 from aiida_limsm.workchains.transport import LithiumTransportWorkChain
+from aiida_limsm.workchains.validate import ValidateWorkChain
 
 ALL = (
     AimdWorkChain,
@@ -30,7 +36,9 @@ ALL = (
     MarkovWorkChain,
     MolecularDynamicsWorkChain,
     NebComparisonWorkChain,
+    RefineWorkChain,
     TrainWorkChain,
+    ValidateWorkChain,
 )
 PROTOCOLS = ("fast", "balanced", "stringent")
 
@@ -59,6 +67,22 @@ def test_job_fields_are_valid(protocol):
     analyse = MarkovWorkChain.get_protocol_inputs(protocol)["analyse"]
     AnalyseInput.model_validate({**analyse, "trajectory_files": ("a.h5",)})
     DatasetSettings.model_validate(ReferenceWorkChain.get_protocol_inputs(protocol)["dataset"])
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_fields_of_validation_and_active_learning(protocol):
+    refine = RefineWorkChain.get_protocol_inputs(protocol)
+    DatasetSettings.model_validate(refine["dataset"])
+    RefineTargets.model_validate(refine["targets"])
+    SelectionSettings.model_validate(refine["selection"])
+    SpreadInput.model_validate({**refine["spread"], "potential_files": ("1.model", "2.model")})
+    validate = ValidateWorkChain.get_protocol_inputs(protocol)
+    Thresholds.model_validate(validate["thresholds"])
+    EvaluateInput.model_validate({**validate["evaluate"], "dataset_files": {"test": "test.xyz"}})
+    CompareInput.model_validate({**validate["compare"], "trajectory_files": ("a.h5", "b.h5")})
+    for overrides in (refine["md"], validate["md"]):
+        md = MolecularDynamicsWorkChain.get_protocol_inputs(protocol, overrides)["md"]
+        MdInput.model_validate(md)
 
 
 def test_cost_grows_with_the_protocol():
