@@ -6,7 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aiida import orm
+from pydantic import ValidationError
 
+from aiida_limsm.calculations.md import MolecularDynamicsCalculation
+from aiida_limsm.compute.base import first_error
+from aiida_limsm.compute.inputs import AnalyseInput
 from aiida_limsm.data.potential import PotentialData
 
 from ._reference_inputs import plain, temperature_label
@@ -88,14 +92,36 @@ def validate_series(inputs: Any, _: Any) -> str | None:
         if analysed != mobile:
             raise ValueError(f"markov: analyses {analysed}, the MD has {mobile} as mobile species")
         parameters = inputs["md"]["md"]["parameters"].get_dict()
-        if set_by_both := [name for name in OWN[1:] if parameters.get(name) not in (None, 1, [])]:
+        if given := [name for name in OWN[1:] if parameters.get(name) not in (None, 1, [])]:
             raise ValueError(
-                f"md: leave {', '.join(set_by_both)} out; temperatures and replicas are inputs of "
+                f"md: leave {', '.join(given)} out; temperatures and replicas are inputs of "
                 "the series, and its cells are constant"
             )
+        _check_jobs(inputs)
     except ValueError as error:
         return str(error)
     return None
+
+
+def _check_jobs(inputs: Any) -> None:
+    """Refuse parameters that the jobs would refuse, which alone do not see them all."""
+    md = dict(inputs["md"]["md"])
+    temperature = inputs["temperatures"].get_list()[0]
+    md["parameters"] = orm.Dict({**md["parameters"].get_dict(), "temperature_k": temperature})
+    nodes = {"structure": inputs["structure"], "potential": inputs["potential"]}
+    try:
+        MolecularDynamicsCalculation.build_input({**md, **nodes})
+    except ValueError as error:
+        raise ValueError(f"md: {error}") from None
+    parameters = inputs["markov"]["analyse"].get("parameters")
+    fields = parameters.get_dict() if parameters is not None else {}
+    place = None if fields.get("sites") == "density" else "structure.extxyz"
+    try:
+        AnalyseInput.model_validate(
+            {**fields, "trajectory_files": ("r0.h5",), "structure_file": place}
+        )
+    except ValidationError as error:
+        raise ValueError(f"markov: {first_error(error)}") from None
 
 
 def fill_builder(

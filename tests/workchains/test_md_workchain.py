@@ -63,3 +63,17 @@ def test_a_trajectory_that_stays_where_it_was_written(limsm_code, crystal, found
     job = next(n for n in node.called if isinstance(n, orm.CalcJobNode))
     assert not [name for name in job.outputs.retrieved.list_object_names() if name.endswith(".h5")]
     assert pointed["equilibration"]["runs"][0]["rows"] == 4
+
+
+def test_a_job_that_never_got_on_is_not_tried_for_ever(computer, crystal, foundation):
+    node = run_get_node(builder(make_code(computer, "/bin/false"), crystal, foundation)).node
+    assert node.exit_status == 402
+    (job,) = (n for n in node.called if isinstance(n, orm.CalcJobNode))
+    assert job.exit_status == 302
+
+
+def make_code(computer, path):
+    return orm.InstalledCode(
+        label="false", computer=computer, filepath_executable=path,
+        default_calc_job_plugin="limsm.md", with_mpi=False,
+    ).store()  # fmt: skip

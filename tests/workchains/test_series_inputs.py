@@ -84,6 +84,33 @@ def test_runs_of_one_job_are_refused(limsm_code, crystal, foundation):
     assert "md: leave replicas out" in refusal(builder)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 401}, "md: input: steps (401) must be a multiple of frame_interval_steps"),
+        ({"step": 400}, "md: step: "),
+        # the series has it from elsewhere
+        ({"temperature_k": None}, ""),
+    ],
+)
+def test_parameters_of_the_runs_are_checked_first(
+    limsm_code, crystal, foundation, changes, message
+):
+    builder = filled(limsm_code, crystal, foundation)
+    parameters = {**builder.md.md.parameters.get_dict(), **changes}
+    builder.md.md.parameters = orm.Dict({k: v for k, v in parameters.items() if v is not None})
+    found = refusal(builder) or ""
+    assert bool(found) == bool(message)
+    assert message in found
+
+
+def test_parameters_of_the_analysis_are_checked_first(limsm_code, crystal, foundation):
+    builder = filled(limsm_code, crystal, foundation)
+    parameters = builder.markov.analyse.parameters.get_dict()
+    builder.markov.analyse.parameters = orm.Dict({**parameters, "lag_ps": -1.0})
+    assert "markov: lag_ps" in refusal(builder)
+
+
 def test_another_species_is_refused(limsm_code, crystal, foundation):
     builder = filled(limsm_code, crystal, foundation)
     parameters = builder.markov.analyse.parameters.get_dict()
