@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import ase.io
+import h5py
 import numpy as np
 import pytest
 from aiida import orm
+from aiida.common import LinkType
 from aiida.engine import run_get_node
+from aiida.engine.utils import instantiate_process
+from aiida.manage import get_manager
 
 from aiida_limsm.calculations.dft_settings import dft_settings, k_point_settings
+from aiida_limsm.data.trajectory import MolecularDynamicsData
 from aiida_limsm.workchains.label import LabelWorkChain
 from aiida_limsm.workchains.refine import RefineWorkChain
 
@@ -187,3 +192,80 @@ def test_labels_without_settings_are_refused(refused: Callable[..., str], aimd: 
     assert "strange does not say its DFT settings" in refused(
         lambda made: setattr(made, "sources", {"strange": other})
     )
+
+
+def finished(status: int, message: str, **outputs: orm.Data) -> orm.WorkChainNode:
+    """Return a workchain that ended so, with outputs."""
+    node = orm.WorkChainNode()
+    node.set_process_label("SomeWorkChain")
+    node.set_process_state("finished")
+    node.set_exit_status(status)
+    node.set_exit_message(message)
+    node.store()
+    for name, value in outputs.items():
+        value.store().base.links.add_incoming(node, LinkType.RETURN, name)
+    return node
+
+
+@pytest.fixture
+def process(build: Callable[..., Any], computer: Any) -> Any:
+    """A RefineWorkChain in its first round, before its first step."""
+    code = make_code(computer, "/bin/true", "quantumespresso.pw")
+    made = instantiate_process(get_manager().get_runner(), build(code))
+    made.setup()
+    made.ctx.round = 1
+    return made
+
+
+def test_frames_of_md_that_was_stopped_are_used(process: Any, h5md_file: Path) -> None:
+    trajectory = MolecularDynamicsData.from_file(h5md_file)
+    stopped = orm.Dict({"status": "atoms_too_close", "message": "step 8"})
+    outputs = {"trajectory": trajectory, "output_parameters": stopped}
+    process.ctx.md = finished(310, "atoms too close", **outputs)
+    assert process.inspect_md() is None
+    process.ctx.md = finished(310, "it never began")
+    ended = process.inspect_md()
+    assert ended.status == 320
+    assert ended.message.startswith("Round 1: no MD frames: SomeWorkChain<")
+    assert ended.message.endswith("it never began")
+
+
+def test_labels_that_failed(process: Any) -> None:
+    summary = {"asked": 2, "labelled": 0}
+    process.ctx.label = finished(300, "None of 2", summary=orm.Dict(summary))
+    judged = orm.Dict({"converged": False}).store()
+    process.ctx.history["judged_01"] = judged.pk
+    ended = process.inspect_labels()
+    assert ended.status == 340
+    # what the rounds found is kept
+    (entry,) = process.outputs["history"]["rounds"]
+    assert entry == {"round": 1, "converged": False, "labels": summary}
+
+
+def test_no_frame_to_label(process: Any, crystal: orm.StructureData, tmp_path: Path) -> None:
+    atoms = crystal.get_ase()
+    with h5py.File(tmp_path / "spread.h5", "w") as file:
+        file["frame"] = np.arange(3)
+        file["positions"] = np.tile(atoms.positions, (3, 1, 1))
+        file["cell"] = np.tile(np.array(atoms.cell), (3, 1, 1))
+        file["numbers"] = atoms.numbers
+        file["spread"] = np.full((3, len(atoms)), 0.5)
+        file["force"] = np.full((3, len(atoms)), 90.0)
+    spread = orm.SinglefileData(tmp_path / "spread.h5")
+    process.ctx.spread = finished(0, "", spread=spread)
+    judged = orm.Dict({"converged": False, "scaling_factor": 1.0}).store()
+    process.ctx.history["judged_01"] = judged.pk
+    ended = process.select()
+    assert ended.status == 411
+    assert "(3 frames, 3 of large spread, of which 3 are no crystal)" in ended.message
+    assert process.outputs["history"]["rounds"][0]["selection"]["chosen"] == []
+
+
+def test_no_dataset(process: Any, aimd: orm.TrajectoryData) -> None:
+    process.ctx.round = 0
+    other = aimd.clone()
+    other.base.attributes.set("dft_settings", {"functional": "LDA"})
+    process.ctx.sources["other"] = other.store().pk
+    ended = process.train()
+    assert ended.status == 300
+    assert "other and aimd differ in" in ended.message
