@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from aiida import orm
 from pydantic import ValidationError
@@ -135,6 +135,7 @@ def fill_builder(
     temperatures_k: Sequence[float] | None = None,
     replicas: int | None = None,
     length_ns: float | None = None,
+    store: Literal["repository", "remote"] | None = None,
     protocol: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     options: dict[str, Any] | None = None,
@@ -155,6 +156,8 @@ def fill_builder(
         The series; the protocol's where None.
     length_ns
         Of each trajectory; the protocol's where None.
+    store
+        Where trajectories are kept, as for MolecularDynamicsWorkChain.
     protocol
         ``fast``, ``balanced`` or ``stringent``.
     overrides
@@ -185,7 +188,7 @@ def fill_builder(
     common: dict[str, Any] = {"protocol": protocol, "options": options}
     builder.md = plain(
         MolecularDynamicsWorkChain.get_builder_from_protocol(
-            code, length_ns=length_ns, overrides=inputs["md"], **common
+            code, length_ns=length_ns, store=store, overrides=inputs["md"], **common
         )
     )
     builder.markov = plain(

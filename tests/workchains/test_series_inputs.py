@@ -26,8 +26,11 @@ def refusal(builder):
 
 @pytest.mark.parametrize("protocol", ["fast", "balanced", "stringent"])
 def test_protocols_give_valid_inputs(limsm_code, crystal, foundation, protocol):
-    builder = filled(limsm_code, crystal, foundation, protocol=protocol, length_ns=0.1)
+    builder = filled(
+        limsm_code, crystal, foundation, protocol=protocol, length_ns=0.1, store="remote"
+    )
     assert refusal(builder) is None
+    assert builder.md.md.store.value == "remote"
     parameters = builder.md.md.parameters
     assert parameters["steps"] * parameters["time_step_fs"] == 1e5
     members = members_of(builder.supercells.get_list(), builder.temperatures.get_list())
