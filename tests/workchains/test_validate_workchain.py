@@ -71,6 +71,7 @@ def test_rejected_with_reasons_and_everything_kept(
         overrides={"thresholds": thresholds},
     )
     made.temperatures = orm.Dict({"plasma": 50000.0})
+    made.foundation = foundation
     outputs, node = run_get_node(made)
     assert node.exit_status == 420, node.exit_message
     assert node.exit_message.startswith("Rejected because: force RMSE on 'test' ")
@@ -92,10 +93,15 @@ def test_rejected_with_reasons_and_everything_kept(
     assert 0.5 < rdf["value"] < 1.0
     assert rdf["passed"] is None
     assert by_name["error of the barrier"]["note"] == "no jump was given"
-    assert outputs["mlff"]["T600K"].n_frames == 16
+    # the same model, seed and temperature: the same run
+    assert rdf["foundation"] == rdf["value"]
+    assert forces["foundation"] == forces["value"]
+    ours, theirs = (outputs["mlff"][key] for key in ("T600K", "foundation_T600K"))
+    assert ours.n_frames == 16
+    assert ours.sha256 == theirs.sha256
     assert outputs["curves"]["T600K"].filename == "comparison.h5"
     runs = [n for n in node.called if n.process_label == "MolecularDynamicsWorkChain"]
-    md, _ = sorted(runs, key=lambda run: run.pk)
+    md, *_ = sorted(runs, key=lambda run: run.pk)
     assert md.inputs.md.parameters["temperature_k"] == 600.0
     assert md.inputs.md.structure.creator.process_label == "md_start"
 
