@@ -36,6 +36,8 @@ class Ending(str, Enum):
     FINISHED = "finished"
     OUT_OF_TIME = "out of time"
     SCF_FAILED = "SCF not converged"
+    #: The smearing has no unique Fermi level: the occupations do not add up to the electrons.
+    FERMI_LEVEL = "no Fermi level"
     ERROR = "error"
     UNREADABLE = "numbers too large to print"
     INTERRUPTED = "interrupted"
@@ -65,6 +67,8 @@ class PwMdOutput:
         First positions to the seven digits of the header, shape (atoms, 3); None without a header.
     ending, message
         How it ended, and pw.x's words for it.
+    wrong_charge
+        pw.x's warning that the occupations of the last, unfinished SCF do not add up, or empty.
     """
 
     energies_ev: FloatArray
@@ -80,6 +84,7 @@ class PwMdOutput:
     version: str | None
     ending: Ending
     message: str
+    wrong_charge: str = ""
 
     def __len__(self) -> int:
         return len(self.energies_ev)
@@ -122,6 +127,7 @@ def read_pw_md(lines: Iterable[str]) -> PwMdOutput:
         version=reader.version,
         ending=reader.ending,
         message=reader.message,
+        wrong_charge=reader.wrong_charge,
     )
 
 
@@ -154,6 +160,7 @@ class _Reader:
     ending: Ending = Ending.INTERRUPTED
     message: str = "the output ends before the run did"
     last_step: bool = False
+    wrong_charge: str = ""
 
     def read(self) -> None:
         for line in self.lines:
@@ -169,7 +176,9 @@ class _Reader:
                 return
 
     def _take(self, line: str) -> None:
-        if "Error in routine" in line:
+        if "integrated charge=" in line:
+            self.wrong_charge = " ".join(line.replace("=", " ").split())
+        elif "Error in routine" in line:
             text = next(self.lines, "").strip()
             self.ending, self.message = Ending.ERROR, f"{line.strip()} {text}"
         elif "=" in line:
@@ -217,7 +226,11 @@ class _Reader:
     def _take_convergence(self, line: str) -> None:
         if "convergence NOT achieved" in line:
             self.ending, self.message = Ending.SCF_FAILED, line.strip()
+            if self.wrong_charge:
+                self.ending = Ending.FERMI_LEVEL
+                self.message += f" ({self.wrong_charge})"
         elif "convergence has been achieved in" in line:
+            self.wrong_charge = ""
             self.current.scf_cycles = int(line.split(" in ")[1].split()[0])
 
     def _close_frame(self, total_ev: float) -> None:

@@ -157,6 +157,22 @@ class AimdHandlers(BaseRestartWorkChain):
             return self._give_up(self.exit_codes.ERROR_WALLTIME_TOO_SHORT)
         return self._go_on("continue", "continuing from its folder")
 
+    @process_handler(priority=610)
+    def handle_fermi_level(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Stop where the smearing has no unique Fermi level: no mixing can cure that.
+
+        Another smearing would, but frames before and after it would not be one reference.
+        """
+        stopped = calculation.exit_status == _CODES.STOPPED_BY_MONITOR.status
+        if self.ctx.ending != Ending.FERMI_LEVEL.value and not (stopped and self.ctx.wrong_charge):
+            return None
+        if stopped:
+            self.ctx.message = f"{calculation.exit_message} ({self.ctx.wrong_charge})"
+        smearing = calculation.inputs.parameters.get_dict()["SYSTEM"].get("smearing", "gaussian")
+        return self._give_up(
+            self.exit_codes.ERROR_NO_FERMI_LEVEL, smearing=smearing, reason=self.ctx.message
+        )
+
     @process_handler(priority=600)
     def handle_scf_failed(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
         """Try the frame again with another mixing when its SCF failed or is stuck."""

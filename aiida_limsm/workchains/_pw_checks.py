@@ -26,6 +26,8 @@ _AMU_KG: Final = 1.66053906660e-27
 #: Steps per period of the fastest vibration: fewer than the first are warned of, fewer than the
 #: second refused; more than the third are waste, and most often fs given for atomic units.
 _STEPS_PER_PERIOD: Final = (12.0, 6.0, 100.0)
+#: pw.x's names of Gaussian and Fermi-Dirac smearing.
+_STEADY_SMEARINGS: Final = ("gaussian", "gauss", "fermi-dirac", "f-d", "fd")
 #: Above this every solid of interest here has melted; a larger one is in another unit.
 _HIGHEST_TEMPERATURE_K: Final = 5000.0
 
@@ -145,7 +147,7 @@ def check_occupations(structure: orm.StructureData, system: Mapping[str, Any]) -
     if occupations.startswith("tetrahedra"):
         raise ValueError(
             f"SYSTEM.occupations '{occupations}' is not for forces: use 'smearing' with "
-            "smearing 'mv' and degauss 0.01"
+            "smearing 'gaussian' and degauss 0.01"
         )
     if occupations == "smearing" and not system.get("degauss", 0.0) > 0:
         raise ValueError("SYSTEM.degauss: smearing needs a width in Ry, such as 0.01")
@@ -154,9 +156,25 @@ def check_occupations(structure: orm.StructureData, system: Mapping[str, Any]) -
     if occupations == "fixed" and metallic:
         return [
             f"SYSTEM.occupations is fixed, but {structure.get_formula()} may be a metal: use "
-            "'smearing' with smearing 'mv' and degauss 0.01"
+            "'smearing' with smearing 'gaussian' and degauss 0.01"
         ]
     return []
+
+
+def check_smearing(system: Mapping[str, Any]) -> list[str]:
+    """Warn of a smearing whose occupations do not fall steadily with energy.
+
+    With few k-points more than one Fermi level, or none within its tolerance, gives the number of
+    electrons; then the SCF of some frame of a long MD cannot converge, with whatever mixing
+    (docs/reference-data.md; F. J. dos Santos and N. Marzari, arXiv:2212.07988).
+    """
+    smearing = str(system.get("smearing", "gaussian")).lower()
+    if system.get("occupations") != "smearing" or smearing in _STEADY_SMEARINGS:
+        return []
+    return [
+        f"SYSTEM.smearing '{smearing}' may find no Fermi level in some frame of a long MD with few "
+        "k-points: 'gaussian' always does"
+    ]
 
 
 def check_time_step(structure: orm.StructureData, dt: float) -> list[str]:
@@ -297,5 +315,6 @@ def check_md_inputs(
         parameters=parameters,
         mobile_species=mobile_species,
     )
+    warnings += check_smearing(parameters.get("SYSTEM", {}))
     # 20 is pw.x's own default
     return [*warnings, *check_time_step(structure, parameters["CONTROL"].get("dt", 20.0))]

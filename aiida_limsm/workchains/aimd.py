@@ -137,6 +137,12 @@ class AimdWorkChain(LimsmProtocolMixin, AimdHandlers):
             message=f"No frame fits into the walltime {frames}: raise max_wallclock_seconds.",
         )
         spec.exit_code(
+            318,
+            "ERROR_NO_FERMI_LEVEL",
+            message="Smearing '{smearing}' finds no Fermi level "
+            f"{frames}: use 'gaussian' or more k-points ({{reason}}).",
+        )
+        spec.exit_code(
             317, "ERROR_STOPPED_BY_MONITOR", message=f"Stopped by a monitor {frames}: {{reason}}."
         )
         spec.exit_code(
@@ -292,6 +298,7 @@ class AimdWorkChain(LimsmProtocolMixin, AimdHandlers):
 
     def _count_frames(self, calculation: orm.CalcJobNode) -> None:
         self.ctx.new_frames, self.ctx.runaway, self.ctx.version_seen = 0, None, False
+        self.ctx.wrong_charge = ""
         self.ctx.ending, self.ctx.message = Ending.INTERRUPTED.value, "the job left no output"
         if "retrieved" in calculation.outputs:
             segment = read_segment(calculation.outputs.retrieved)
@@ -299,6 +306,7 @@ class AimdWorkChain(LimsmProtocolMixin, AimdHandlers):
             self.ctx.new_frames = len(segment) - int(repeated)
             self.ctx.ending, self.ctx.message = segment.ending.value, segment.message
             self.ctx.version_seen = segment.version is not None
+            self.ctx.wrong_charge = segment.wrong_charge
             hottest = float(segment.temperatures_k.max(initial=0.0))
             if hottest > (limit := max_temperature_k(self.inputs)):
                 self.ctx.runaway = f"{hottest:.4g} K reached, the limit is {limit:.4g} K"

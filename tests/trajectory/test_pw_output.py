@@ -66,6 +66,7 @@ def test_frames_of_a_whole_run() -> None:
         ("out_of_time_at_once", 0, Ending.OUT_OF_TIME, "stopped itself"),
         ("scf_failed", 1, Ending.SCF_FAILED, "convergence NOT achieved after   7"),
         ("scf_failed_at_once", 0, Ending.SCF_FAILED, "convergence NOT achieved after   5"),
+        ("fermi_level", 1, Ending.FERMI_LEVEL, "integrated charge 58.00118675, expected 58.0"),
         ("killed", 0, Ending.INTERRUPTED, "the output ends"),
         ("killed_midway", 3, Ending.INTERRUPTED, "the output ends"),
         ("out_of_memory", 0, Ending.INTERRUPTED, "the output ends"),

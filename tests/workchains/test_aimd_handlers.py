@@ -182,6 +182,30 @@ def test_a_stuck_scf_that_the_monitor_stopped(workchain: Any, pw_job: Callable[.
     assert SCF_REMEDIES[0].items() <= asked(workchain)["ELECTRONS"].items()
 
 
+def li13si4() -> orm.StructureData:
+    from aiida_limsm.atomistic.crystals import lithium_silicide
+
+    return orm.StructureData(ase=lithium_silicide("Li13Si4"))
+
+
+@pytest.mark.parametrize("monitor", [False, True])
+def test_a_smearing_without_a_fermi_level(
+    workchain: Any, pw_job: Callable[..., Any], monitor: bool
+) -> None:
+    """Cold smearing at Γ, after 733 good frames: every mixing was tried by hand, in vain."""
+    stopped = {
+        "exit_status": CODES.STOPPED_BY_MONITOR.status,
+        "exit_message": "the SCF is stuck: accuracy 4.6e-05 Ry after 80 cycles",
+    }
+    job = pw_job("fermi_level", structure=li13si4(), **(stopped if monitor else {}))
+    feed(workchain, job)
+    status, message = ended_with(workchain)
+    assert status == 318
+    assert "Smearing 'mv' finds no Fermi level" in message
+    assert "use 'gaussian' or more k-points" in message
+    assert "integrated charge 58.00118675" in message
+
+
 def test_a_run_that_explodes_is_stopped(workchain: Any, pw_job: Callable[..., Any]) -> None:
     feed(workchain, pw_job("runaway"))
     status, message = ended_with(workchain)

@@ -197,7 +197,7 @@ def test_a_broken_code_is_named(computer: orm.Computer, crystal: orm.StructureDa
     _, node = run_get_node(builder(code, crystal, 3))
     assert node.exit_status == 300
     assert node.exit_message.startswith("No frame: ")
-    assert "the output ends before the run did" in node.exit_message
+    assert "pw.x did not start: it printed nothing" in node.exit_message
     assert len(jobs(node)) == 1
 
 

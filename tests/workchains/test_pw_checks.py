@@ -21,6 +21,7 @@ from aiida_limsm.workchains._pw_checks import (
     check_md_inputs,
     check_occupations,
     check_pw_code,
+    check_smearing,
     check_structure,
     check_supercell,
     check_time_step,
@@ -37,7 +38,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "SYSTEM": {
         "nosym": True,
         "occupations": "smearing",
-        "smearing": "mv",
+        "smearing": "gaussian",
         "degauss": 0.02,
         "ecutwfc": 12.0,
         "ecutrho": 48.0,
@@ -188,6 +189,18 @@ def test_masses_of_the_structure_count() -> None:
     dt = 25.0  # 1.21 fs
     assert len(check_time_step(light, dt)) == 1
     assert check_time_step(heavy, dt) == []
+
+
+@pytest.mark.parametrize(
+    ("smearing", "warned"),
+    [("mv", True), ("cold", True), ("m-p", True), ("gaussian", False), ("F-D", False)],
+)
+def test_smearing_without_a_fermi_level(smearing: str, warned: bool) -> None:
+    system = {"occupations": "smearing", "smearing": smearing, "degauss": 0.01}
+    warnings = check_smearing(system)
+    assert len(warnings) == int(warned)
+    assert all("'gaussian' always does" in warning for warning in warnings)
+    assert check_smearing({"occupations": "fixed", "smearing": smearing}) == []
 
 
 def test_occupations(crystal: orm.StructureData) -> None:
