@@ -16,6 +16,9 @@ __all__ = ["collect_series"]
 
 Row = dict[str, Any]
 
+#: Cells at one temperature are compared without a warning within this fraction of it.
+EQUALLY_HOT = 0.02
+
 
 @calcfunction
 def collect_series(members: orm.Dict, **diffusion: orm.Data) -> orm.Dict:
@@ -112,7 +115,7 @@ def _over_size(rows: Sequence[Row]) -> dict[str, Any] | None:
     entry |= {
         "converged": found.converged and not left_out,
         "converged_from_angstrom": found.converged_from,
-        "verdict": _size_verdict(found, left_out),
+        "verdict": _size_verdict(found, left_out) + _temperature_warning(resolved),
     }
     if found.fit is not None:
         entry |= {
@@ -137,6 +140,15 @@ def _size_verdict(found: SizeSeries, left_out: Sequence[str]) -> str:
         trend = "a trend" if found.depends_on_size else "no trend"
         verdict += f"; {trend} with 1/L beyond errors"
     return verdict + (f"; not resolved: {', '.join(left_out)}" if left_out else "")
+
+
+def _temperature_warning(rows: Sequence[Row]) -> str:
+    """Say where cells were not equally hot: short runs of small cells miss their temperature."""
+    means = [row["mean_temperature_k"] for row in rows]
+    apart = max(means) - min(means)
+    if apart <= EQUALLY_HOT * max(means):
+        return ""
+    return f"; their mean temperatures differ by {apart:.0f} K, which alone changes D"
 
 
 def _over_temperature(rows: Sequence[Row]) -> dict[str, Any] | None:

@@ -166,6 +166,7 @@ def _draw_size(ax: Axes, summary: Mapping[str, Any]) -> None:
                 fmt="s", mfc="white", color=colour, clip_on=False,
             )  # fmt: skip
     set_log_limits(ax, levels)
+    ax.margins(x=0.08)
     ax.set_xlim(left=0.0)
     axis = summary["length_axis"]
     ax.set_xlabel(f"1/L  (Å⁻¹), L along {axis}" if axis else "1/L  (Å⁻¹), L = V$^{1/3}$")
@@ -195,6 +196,7 @@ def _draw_temperature(ax: Axes, rows: Sequence[Row], fits: Sequence[Row]) -> Non
             line = [math.exp(fit["log_d0_cm2_s"] - slope * value) for value in x]
             ax.plot(x, line, color=colour, lw=1.0, ls="--")
     set_log_limits(ax, levels)
+    ax.margins(x=0.08)
     ax.set_xlabel("1000/T  (K⁻¹)")
     ax.set_ylabel("D  (cm²/s)")
     ax.legend(loc="best")

@@ -20,9 +20,11 @@ TEMPERATURES = (600.0, 700.0, 850.0)
 def diffusion(aiida_profile: Any, example_diffusion_estimate: dict[str, Any]) -> Any:
     """Return a function that makes a node of a member, with D = exp(−0.3 eV / kT) (1 + c/L)."""
 
-    def make(member: dict[str, Any], slope: float, resolved: bool = True) -> DiffusionData:
+    def make(
+        member: dict[str, Any], slope: float, resolved: bool = True, off_k: float = 1.0
+    ) -> DiffusionData:
         edges = 6.0 * np.array(member["supercell"])
-        temperature = member["temperature_k"] + 1.0
+        temperature = member["temperature_k"] + off_k
         d = 1e-3 * np.exp(-0.3 / (BOLTZMANN_EV_PER_K * temperature)) * (1 + slope / edges[0])
         covariance = np.diag([0.01 * d**2] * 3 + [1e-30] * 3)
         estimate = {
@@ -81,6 +83,17 @@ def test_no_dependence_is_converged(diffusion: Any) -> None:
     assert all(entry["converged"] for entry in found["size"])
     assert found["size"][1]["converged_from_angstrom"] == 6.0
     assert "no trend with 1/L" in found["size"][1]["verdict"]
+    assert not any("mean temperatures" in entry["verdict"] for entry in found["size"])
+
+
+def test_cells_that_were_not_equally_hot(diffusion: Any) -> None:
+    members = members_of([[1, 1, 1], [2, 1, 1]], [700.0])
+    nodes = {
+        label: diffusion(member, 0.0, off_k=-40.0 if label.startswith("s1") else 1.0)
+        for label, member in members.items()
+    }
+    (entry,) = collect_series(orm.Dict({"members": members, "failed": {}}), **nodes)["size"]
+    assert "mean temperatures differ by 41 K" in entry["verdict"]
 
 
 def test_what_is_not_resolved_is_left_out_and_said(diffusion: Any) -> None:
