@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import chdtrc, erfc
 
 from ..units import BOLTZMANN_EV_PER_K
 from .arrays import FloatArray
@@ -53,6 +52,9 @@ class LinearFit:
     @property
     def p_value(self) -> float | None:
         """Probability of a larger χ² by chance; None without degrees of freedom."""
+        # here, since the reports that fit D(T) start without SciPy
+        from scipy.special import chdtrc
+
         return float(chdtrc(self.freedom, self.chi_square)) if self.freedom else None
 
     @property
@@ -296,4 +298,4 @@ def _widened(fit: LinearFit, k: int) -> float:
 
 def _two_sided(z: float) -> float:
     """Return the probability of a normal variable farther from zero than z."""
-    return float(erfc(abs(z) / math.sqrt(2.0)))
+    return math.erfc(abs(z) / math.sqrt(2.0))
