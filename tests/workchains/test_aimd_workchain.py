@@ -169,6 +169,23 @@ def test_a_killed_run_ends_with_every_frame(
 
 
 @pytest.mark.slow
+def test_an_scf_that_fails_is_tried_with_other_mixing(
+    pw_code: orm.Code, crystal: orm.StructureData
+) -> None:
+    """Five cycles are too few for the first frame, and the first remedy allows more."""
+    few = {"pw": {"parameters": {"ELECTRONS": {"electron_maxstep": 5}}}}
+    outputs, node = run_get_node(builder(pw_code, crystal, 3, overrides=few))
+    assert node.is_finished_ok, node.exit_message
+    failed, worked = outputs["summary"]["segments"]
+    assert (failed["frames"], failed["ending"]) == (0, "SCF not converged")
+    assert (worked["frames"], worked["start"]) == (3, "start")
+    assert jobs(node)[1].inputs.parameters["ELECTRONS"]["mixing_beta"] == 0.2
+    # the same start, whatever became of the first job
+    first, second = (job.inputs.settings for job in jobs(node))
+    assert first.pk == second.pk
+
+
+@pytest.mark.slow
 def test_the_monitor_stops_an_explosion(pw_code: orm.Code, crystal: orm.StructureData) -> None:
     """Two atoms half an ångström apart: stopped long before its 300 steps, frames kept."""
     atoms = crystal.get_ase()
