@@ -22,3 +22,5 @@ BOLTZMANN_EV_PER_K: Final = 8.617333262e-5
 EV_PER_ANGSTROM_U_TO_ANGSTROM_PER_FS2: Final = 9.648533212331e-3
 #: Bohr per Rydberg atomic unit of time (pw.x's ATOMIC_VELOCITIES) in Å/fs.
 RYDBERG_VELOCITY_TO_ANGSTROM_PER_FS: Final = BOHR_TO_ANGSTROM / RYDBERG_TIME_TO_FS
+#: Atomic mass unit in Rydberg atomic units of mass (twice the electron's).
+U_TO_RYDBERG_MASS: Final = 1822.888486209 / 2.0

@@ -15,7 +15,12 @@ from enum import Enum
 import numpy as np
 
 from ..markov.arrays import FloatArray, IntArray
-from ..units import BOHR_TO_ANGSTROM, RYDBERG_TO_EV
+from ..units import (
+    BOHR_TO_ANGSTROM,
+    RYDBERG_TO_EV,
+    RYDBERG_VELOCITY_TO_ANGSTROM_PER_FS,
+    U_TO_RYDBERG_MASS,
+)
 
 __all__ = ["Ending", "PwMdOutput", "read_pw_md"]
 
@@ -58,7 +63,11 @@ class PwMdOutput:
     next_positions_angstrom
         Where the step led: the positions of the frame that follows, shape (frames, atoms, 3).
     kinetic_energies_ev, temperatures_k
-        Shape (frames,).
+        As printed, shape (frames,).
+    momenta_u_angstrom_per_fs
+        Total momentum that is in the printed kinetic energy, shape (frames, 3). Andersen's
+        collisions leave half of what they gave to the centre of mass in there, although pw.x
+        takes it off the positions. NaN where the output ends before it.
     iterations
         pw.x's own step number, which goes on over full restarts, shape (frames,).
     scf_cycles
@@ -77,6 +86,7 @@ class PwMdOutput:
     next_positions_angstrom: FloatArray
     kinetic_energies_ev: FloatArray
     temperatures_k: FloatArray
+    momenta_u_angstrom_per_fs: FloatArray
     iterations: IntArray
     scf_cycles: IntArray
     start_positions_angstrom: FloatArray | None
@@ -120,6 +130,7 @@ def read_pw_md(lines: Iterable[str]) -> PwMdOutput:
         next_positions_angstrom=stack("positions", atoms, 3),
         kinetic_energies_ev=stack("kinetic"),
         temperatures_k=stack("temperature"),
+        momenta_u_angstrom_per_fs=stack("momentum", 3),
         iterations=np.array([frame.iteration for frame in frames], dtype=np.int64),
         scf_cycles=np.array([frame.scf_cycles for frame in frames], dtype=np.int64),
         start_positions_angstrom=reader.start,
@@ -142,6 +153,7 @@ class _Frame:
     positions: FloatArray | None = None
     kinetic: float | None = None
     temperature: float | None = None
+    momentum: tuple[float, ...] = (np.nan, np.nan, np.nan)
     scf_cycles: int = 0
 
 
@@ -191,6 +203,11 @@ class _Reader:
             self.start = self.alat * BOHR_TO_ANGSTROM * self._rows(self.atoms, after="= (")
         elif "convergence" in line:
             self._take_convergence(line)
+        elif "Linear momentum :" in line and self.frames:
+            # printed after the frame is closed, in units of the lattice parameter
+            scale = self.alat * RYDBERG_VELOCITY_TO_ANGSTROM_PER_FS / U_TO_RYDBERG_MASS
+            numbers = line.partition(":")[2].split()
+            self.frames[-1].momentum = tuple(scale * float(text) for text in numbers[:3])
         elif "Maximum CPU time exceeded" in line:
             self.ending, self.message = Ending.OUT_OF_TIME, "stopped itself for want of time"
         elif "The maximum number of steps has been reached" in line:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..markov.arrays import FloatArray, IntArray
+from ..markov.arrays import BoolArray, FloatArray, IntArray
+from ..units import EV_PER_ANGSTROM_U_TO_ANGSTROM_PER_FS2
 from .pw_output import PwMdOutput
 from .verlet import kinetic_energies, thermostat_heat, verlet_velocities
 
@@ -39,6 +40,8 @@ class Join:
 @dataclass(frozen=True)
 class JoinedRun:
     """All frames of a run in order; shapes as in :class:`PwMdOutput`.
+
+    Kinetic energies and temperatures are without the motion of the centre of mass.
 
     ``velocities_angstrom_per_fs`` has shape (frames, atoms, 3), ``heat_ev`` (frames,) is what the
     thermostat had put in up to and including each frame.
@@ -137,7 +140,7 @@ class _Joiner:
             segment,
             dropped=1,
             difference=float(segment.energies_ev[0] - previous.energies_ev[-1]),
-            heat=float(segment.kinetic_energies_ev[0] - previous.kinetic_energies_ev[-1]),
+            heat=self._inner_kinetic(segment, 0) - self._inner_kinetic(previous, -1),
         )
 
     def _append(
@@ -177,8 +180,11 @@ class _Joiner:
             self.time_step,
         )
         velocities = verlet_velocities(*motion)
-        kinetic = joined("kinetic_energies_ev")
-        self._check_kinetic(kinetic_energies(velocities, self.masses), kinetic)
+        printed = joined("kinetic_energies_ev")
+        momenta = joined("momenta_u_angstrom_per_fs", 3)
+        kinetic = printed - self._of_the_centre(momenta)
+        known: BoolArray = np.asarray(np.isfinite(momenta).all(axis=1))
+        self._check_kinetic(kinetic_energies(velocities, self.masses), kinetic, known)
         return JoinedRun(
             positions_angstrom=motion[0],
             next_positions_angstrom=following,
@@ -189,11 +195,20 @@ class _Joiner:
             ),
             energies_ev=joined("energies_ev"),
             kinetic_energies_ev=kinetic,
-            temperatures_k=joined("temperatures_k"),
+            temperatures_k=joined("temperatures_k") * kinetic / np.where(printed > 0, printed, 1.0),
             heat_ev=self._heat(thermostat_heat(*motion)),
             scf_cycles=joined("scf_cycles").astype(np.int64),
             joins=tuple(self.joins),
         )
+
+    def _inner_kinetic(self, segment: PwMdOutput, frame: int) -> float:
+        centre = self._of_the_centre(segment.momenta_u_angstrom_per_fs)[frame]
+        return float(segment.kinetic_energies_ev[frame] - centre)
+
+    def _of_the_centre(self, momenta: FloatArray) -> FloatArray:
+        """Return the kinetic energy of the centre of mass in eV, shape (frames,)."""
+        twice_mass = 2.0 * self.masses.sum()
+        return np.nansum(momenta**2, axis=1) / twice_mass / EV_PER_ANGSTROM_U_TO_ANGSTROM_PER_FS2
 
     def _heat(self, heat: FloatArray) -> FloatArray:
         """Return the heat put in so far, with what went in at repeated frames."""
@@ -204,10 +219,10 @@ class _Joiner:
                 heat[join.first_frame] += join.heat_ev
         return np.cumsum(heat)
 
-    def _check_kinetic(self, ours: FloatArray, printed: FloatArray) -> None:
-        if not len(ours):
+    def _check_kinetic(self, ours: FloatArray, printed: FloatArray, known: BoolArray) -> None:
+        if not known.any():
             return
-        frame = int(np.abs(ours - printed).argmax())
+        frame = int(np.where(known, np.abs(ours - printed), -1.0).argmax())
         if abs(ours[frame] - printed[frame]) > _SAME_KINETIC_EV:
             raise ValueError(
                 f"frame {frame}: positions and forces give a kinetic energy of {ours[frame]:.6f} "

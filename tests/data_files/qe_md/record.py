@@ -110,6 +110,9 @@ CASES: dict[str, Callable[[str, str], None]] = {
     "out_of_memory": lambda pw, case: run(
         pw, run_input(2, {"ecutwfc": "60", "ecutrho": "900"}), case, memory_mb=420
     ),
+    "andersen": lambda pw, case: run(
+        pw, run_input(5, {"ion_temperature": "'andersen'", "nraise": "3", "conv_thr": "1e-9"}), case
+    ),
     "few_bands": lambda pw, case: run(pw, run_input(2, {"nbnd": "14"}), case),
     "runaway": lambda pw, case: run(pw, run_input(6, {"dt": "600.0"}), case),
     "scf_stuck": lambda pw, case: run(
