@@ -91,6 +91,7 @@ def main(folder: Path) -> None:
         errors = tuned[f"errors_{when}"]["errors"]["test"]
         print(f"force RMSE {when}: {errors['rmse_forces_mev_per_angstrom']:.0f} meV/Å, held out")
     print(comparison_text(PathComparison.model_validate(outputs["comparison"].get_dict())))
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "si8li.png").write_bytes(outputs["figure"].get_content("rb"))
 
 
