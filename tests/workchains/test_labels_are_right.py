@@ -76,9 +76,7 @@ def labels(pw_code: orm.InstalledCode) -> tuple[Atoms, dict[str, Any]]:
                 # cutoff: the two agree only where the energy is converged
                 "pw": {
                     "parameters": {
-                        # Gaussian: this cell has too few bands for pw.x's search of the cold
-                        # Fermi energy
-                        "SYSTEM": {"ecutwfc": 40.0, "ecutrho": 160.0, "smearing": "gaussian"},
+                        "SYSTEM": {"ecutwfc": 40.0, "ecutrho": 160.0},
                         "ELECTRONS": {"conv_thr": 1.0e-10},
                     }
                 },
