@@ -91,8 +91,7 @@ class AimdHandlers(BaseRestartWorkChain):
     @process_handler(priority=900)
     def handle_runaway(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
         """Stop a run whose temperature or energy explodes: going on cannot help."""
-        stopped = calculation.exit_status == _CODES.STOPPED_BY_MONITOR.status
-        message = str(calculation.exit_message) if stopped else ""
+        message = monitor_message(calculation)
         if self.ctx.runaway:
             reason = self.ctx.runaway
             self._remark(f"{reason}: the last frames are no reference")
@@ -107,9 +106,8 @@ class AimdHandlers(BaseRestartWorkChain):
     @process_handler(priority=890)
     def handle_other_monitors(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
         """Respect a stop by a monitor of the user's."""
-        message = str(calculation.exit_message)
-        stopped = calculation.exit_status == _CODES.STOPPED_BY_MONITOR.status
-        if not stopped or message.startswith(SCF_STUCK):
+        message = monitor_message(calculation)
+        if not message or message.startswith(SCF_STUCK):
             return None
         return self._give_up(self.exit_codes.ERROR_STOPPED_BY_MONITOR, reason=message)
 
@@ -163,11 +161,11 @@ class AimdHandlers(BaseRestartWorkChain):
 
         Another smearing would, but frames before and after it would not be one reference.
         """
-        stopped = calculation.exit_status == _CODES.STOPPED_BY_MONITOR.status
+        stopped = monitor_message(calculation)
         if self.ctx.ending != Ending.FERMI_LEVEL.value and not (stopped and self.ctx.wrong_charge):
             return None
         if stopped:
-            self.ctx.message = f"{calculation.exit_message} ({self.ctx.wrong_charge})"
+            self.ctx.message = f"{stopped} ({self.ctx.wrong_charge})"
         smearing = calculation.inputs.parameters.get_dict()["SYSTEM"].get("smearing", "gaussian")
         return self._give_up(
             self.exit_codes.ERROR_NO_FERMI_LEVEL, smearing=smearing, reason=self.ctx.message
@@ -176,12 +174,12 @@ class AimdHandlers(BaseRestartWorkChain):
     @process_handler(priority=600)
     def handle_scf_failed(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
         """Try the frame again with another mixing when its SCF failed or is stuck."""
-        stopped = calculation.exit_status == _CODES.STOPPED_BY_MONITOR.status
-        stuck = stopped and str(calculation.exit_message).startswith(SCF_STUCK)
+        message = monitor_message(calculation)
+        stuck = message.startswith(SCF_STUCK)
         if self.ctx.ending != Ending.SCF_FAILED.value and not stuck:
             return None
         if stuck:
-            self.ctx.message = str(calculation.exit_message)
+            self.ctx.message = message
         return self._try_next(SCF_REMEDIES, "scf_attempts", self.exit_codes.ERROR_SCF_NOT_CONVERGED)
 
     @process_handler(priority=550)
@@ -189,12 +187,9 @@ class AimdHandlers(BaseRestartWorkChain):
         """Try another algorithm when the diagonalisation broke down."""
         if calculation.exit_status not in _DIAGONALISATION_CODES:
             return None
-        current = calculation.inputs.parameters.get_dict().get("ELECTRONS", {})
-        remedies = tuple(
-            {"diagonalization": name}
-            for name in DIAGONALISATIONS
-            if name != current.get("diagonalization")
-        )
+        # of the run and not of the last job, which may have had a remedy already
+        own = self.inputs.pw.parameters.get_dict().get("ELECTRONS", {}).get("diagonalization")
+        remedies = tuple({"diagonalization": name} for name in DIAGONALISATIONS if name != own)
         return self._try_next(
             remedies, "diagonalisations", self.exit_codes.ERROR_DIAGONALISATION_FAILED
         )
@@ -247,6 +242,12 @@ class AimdHandlers(BaseRestartWorkChain):
     def _remark(self, text: str) -> None:
         self.ctx.remarks = [*self.ctx.remarks, text]
         self.report(text)
+
+
+def monitor_message(calculation: orm.CalcJobNode) -> str:
+    """Return why a monitor stopped a job, or nothing where none did."""
+    stopped = calculation.exit_status == _CODES.STOPPED_BY_MONITOR.status
+    return str(calculation.exit_message) if stopped else ""
 
 
 def memory_complaint(calculation: orm.CalcJobNode) -> str | None:
