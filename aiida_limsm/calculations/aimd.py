@@ -20,6 +20,7 @@ from aiida_limsm.units import (
 )
 
 from .dft_settings import dft_settings, k_point_settings
+from .structures import symbols_of
 
 #: A drift of the conserved energy worth a warning: kT at 700 K is 60 meV, and a production run
 #: has tens of ps. In a short run the fluctuations alone have a slope, so the change counts too.
@@ -249,10 +250,9 @@ def _trajectory(
 ) -> orm.TrajectoryData:
     """Return a part of a run as a node."""
     steps = np.arange(*frames.indices(len(run)))
-    kinds = {kind.name: kind.symbol for kind in structure.kinds}
     node = orm.TrajectoryData()
     node.set_trajectory(
-        symbols=[kinds[site.kind_name] for site in structure.sites],
+        symbols=symbols_of(structure),
         positions=run.positions_angstrom[frames],
         cells=np.tile(np.array(structure.cell, float), (len(steps), 1, 1)),
         pbc=structure.pbc,

@@ -14,6 +14,7 @@ from aiida_limsm.units import GPA_TO_EV_PER_ANGSTROM3
 
 from .dft_settings import dft_settings, k_point_settings
 from .qe_units import ENERGY_FACTOR
+from .structures import symbols_of
 
 #: Value of the attribute ``frames_are``: neighbouring frames have nothing to do with each other.
 SINGLE_POINTS = "single points"
@@ -78,12 +79,6 @@ def collect_labels(
         name = _free_name(nodes[f"structure_{members[0]}"].get_formula("hill_compact"), outputs)
         outputs[name] = _trajectory(symbols, members, frames, settings)
     return outputs
-
-
-def symbols_of(structure: orm.StructureData) -> list[str]:
-    """Return the chemical symbol of every site."""
-    kinds = {kind.name: kind.symbol for kind in structure.kinds}
-    return [kinds[site.kind_name] for site in structure.sites]
 
 
 def single_point(

@@ -17,7 +17,7 @@ from aiida_limsm.compute.base import Status
 from ._farthest import closest_share, farthest_points, neighbour_descriptor
 from ._refine_settings import RefineTargets, SelectionSettings
 from ._settings import read_settings
-from .label import symbols_of
+from .structures import symbols_of
 
 __all__ = ["collect_rounds", "judge_round", "select_frames"]
 

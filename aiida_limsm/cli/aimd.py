@@ -9,6 +9,8 @@ import click
 from aiida import orm
 from aiida.cmdline.params import arguments
 
+from ._figure import figure_options, refuse_existing, require_workchain, write_figure
+
 if TYPE_CHECKING:
     from aiida_limsm.report.aimd import AimdColumns
 
@@ -21,22 +23,14 @@ Examples:
   aiida-limsm aimd 1234 -o aimd.png      the same as a picture""",
 )
 @arguments.NODE()
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write a figure (png, pdf, svg).",
-)
-@click.option("-f", "--force", is_flag=True, help="Overwrite what is there.")
+@figure_options
 def aimd_command(node: orm.Node, output: Path | None, force: bool) -> None:
     """Show what the AimdWorkChain NODE gave: also of one that failed on the way."""
-    run = _require_run(node)
-    if output is not None and output.exists() and not force:
-        raise click.ClickException(f"{output} exists: choose another name, or add --force")
+    run = require_workchain(node, "AimdWorkChain", "gave no frame")
+    refuse_existing(output, force)
     click.echo(describe(run))
     if output is None:
         return
-    from aiida_limsm.files import whole_file
     from aiida_limsm.report.aimd import aimd_figure
 
     summary = run.outputs.summary.get_dict()
@@ -47,23 +41,7 @@ def aimd_command(node: orm.Node, output: Path | None, force: bool) -> None:
         summary["equilibration_frames"] * summary["time_step_fs"] / 1000.0,
         f"{run.inputs.structure.get_formula()}, PK {run.pk}",
     )
-    try:
-        with whole_file(output) as partial:
-            figure.savefig(partial, format=output.suffix.lstrip(".") or "png")
-    except (OSError, ValueError) as error:
-        raise click.ClickException(f"{output} cannot be written: {error}") from None
-    click.echo(f"wrote {output}")
-
-
-def _require_run(node: Any) -> Any:
-    if getattr(node, "process_label", None) != "AimdWorkChain":
-        raise click.ClickException(
-            f"PK {node.pk} is no AimdWorkChain: see `verdi process list -a -L AimdWorkChain`"
-        )
-    if "summary" not in node.outputs:
-        state = "still runs" if not node.is_terminated else f"gave no frame: {node.exit_message}"
-        raise click.ClickException(f"PK {node.pk} {state}; see `verdi process report {node.pk}`")
-    return node
+    write_figure(figure, output)
 
 
 def describe(node: Any) -> str:
