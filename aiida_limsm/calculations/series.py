@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,15 @@ from aiida import orm
 from aiida.engine import calcfunction
 
 from aiida_limsm.markov.series import ArrheniusFit, SizeSeries, arrhenius, size_series
+from aiida_limsm.markov.tensor import RESOLVED_ERRORS, is_isotropic
 from aiida_limsm.report.format import format_with_error
 
 __all__ = ["collect_series"]
 
 Row = dict[str, Any]
+
+#: Names of the lattice vectors.
+AXES = "abc"
 
 #: Cells at one temperature are compared without a warning within this fraction of it.
 EQUALLY_HOT = 0.02
@@ -38,6 +43,10 @@ def collect_series(members: orm.Dict, **diffusion: orm.Data) -> orm.Dict:
         ``rows``; ``length_axis``; ``size``: one entry per temperature with several supercells;
         ``arrhenius``: one per supercell with several temperatures, the largest first; ``failed``.
         Members that are not resolved are in ``rows`` and in ``left_out``, not in the fits.
+
+        Rows and fits are of the mean over three axes. ``along`` of each holds the same for D along
+        lattice vectors, uᵀ D u: in ``rows`` and ``arrhenius`` for all three, in ``size`` for
+        ``length_axis``.
     """
     asked = members.get_dict()
     found = [
@@ -48,12 +57,12 @@ def collect_series(members: orm.Dict, **diffusion: orm.Data) -> orm.Dict:
         cell = np.array(row.pop("cell_angstrom"))
         lengths = np.linalg.norm(cell, axis=1)
         row["length_angstrom"] = float(
-            lengths["abc".index(axis)] if axis else abs(np.linalg.det(cell)) ** (1 / 3)
+            lengths[AXES.index(axis)] if axis else abs(np.linalg.det(cell)) ** (1 / 3)
         )
     found.sort(key=lambda row: (row["length_angstrom"], row["supercell"], row["temperature_k"]))
     temperatures = sorted({row["temperature_k"] for row in found})
     supercells = list(dict.fromkeys(tuple(row["supercell"]) for row in found))[::-1]
-    size = [_over_size([r for r in found if r["temperature_k"] == t]) for t in temperatures]
+    size = [_over_size([r for r in found if r["temperature_k"] == t], axis) for t in temperatures]
     fits = [_over_temperature([r for r in found if tuple(r["supercell"]) == s]) for s in supercells]
     return orm.Dict(
         {
@@ -69,10 +78,11 @@ def collect_series(members: orm.Dict, **diffusion: orm.Data) -> orm.Dict:
 def varied_axis(supercells: Sequence[Sequence[int]]) -> str | None:
     """Return the only axis along which cells differ; None where it is not one alone."""
     differ = [len({cell[k] for cell in supercells}) > 1 for k in range(3)]
-    return "abc"[differ.index(True)] if sum(differ) == 1 else None
+    return AXES[differ.index(True)] if sum(differ) == 1 else None
 
 
 def _row(label: str, member: dict[str, Any], node: Any) -> Row:
+    values, errors = node.along(node.cell_angstrom)
     return {
         "label": label,
         "supercell": list(member["supercell"]),
@@ -86,36 +96,75 @@ def _row(label: str, member: dict[str, Any], node: Any) -> Row:
         "resolved": node.resolved,
         "upper_bound_cm2_s": node.upper_bound_cm2_s,
         "reason": node.reason,
+        "isotropic": is_isotropic(node.tensor, node.covariance),
+        "along": {
+            axis: {
+                "d_cm2_s": float(d),
+                "error_cm2_s": float(error),
+                # as for principal values: the tensor may be resolved without all its components
+                "resolved": bool(node.resolved and d > RESOLVED_ERRORS * error > 0),
+            }
+            for axis, d, error in zip(AXES, values, errors, strict=True)
+        },
     }
 
 
-def _columns(rows: Sequence[Row], *names: str) -> list[list[float]]:
-    return [[row[name] for row in rows] for name in names]
+@dataclass(frozen=True)
+class Points:
+    """What goes into a fit: D of the resolved rows, and the labels of the others."""
+
+    rows: list[Row]
+    d: list[float]
+    error: list[float]
+    left_out: list[str]
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], axis: str | None) -> Points:
+        """Take the mean over the axes, or D along one lattice vector."""
+        if axis is None:
+            quoted = [
+                (r["isotropic_cm2_s"], r["isotropic_error_cm2_s"], r["resolved"]) for r in rows
+            ]
+        else:
+            parts = [row["along"][axis] for row in rows]
+            quoted = [(part["d_cm2_s"], part["error_cm2_s"], part["resolved"]) for part in parts]
+        good = [(r, d, e) for r, (d, e, resolved) in zip(rows, quoted, strict=True) if resolved]
+        kept = [row["label"] for row, _, _ in good]
+        return cls(
+            rows=[row for row, _, _ in good],
+            d=[d for _, d, _ in good],
+            error=[error for _, _, error in good],
+            left_out=[row["label"] for row in rows if row["label"] not in kept],
+        )
+
+    def of_rows(self, name: str) -> list[float]:
+        """Return a value of each resolved row."""
+        return [row[name] for row in self.rows]
+
+    def counts(self) -> dict[str, Any]:
+        """Return what every entry says of them."""
+        return {"resolved": len(self.rows), "left_out": self.left_out}
 
 
-def _parts(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
-    """Return the resolved rows, and the labels of the others."""
-    return [r for r in rows if r["resolved"]], [r["label"] for r in rows if not r["resolved"]]
-
-
-def _over_size(rows: Sequence[Row]) -> dict[str, Any] | None:
-    resolved, left_out = _parts(rows)
+def _over_size(rows: Sequence[Row], axis: str | None) -> dict[str, Any] | None:
     if len(rows) < 2:
         return None
-    entry: dict[str, Any] = {
+    return {
         "temperature_k": rows[0]["temperature_k"],
-        "resolved": len(resolved),
-        "left_out": left_out,
+        **_size_fit(Points.of(rows, None)),
+        "along": {axis: _size_fit(Points.of(rows, axis))} if axis else {},
     }
-    if len(resolved) < 2:
+
+
+def _size_fit(points: Points) -> dict[str, Any]:
+    entry = points.counts()
+    if len(points.rows) < 2:
         return {**entry, "converged": False, "verdict": "fewer than two cells are resolved"}
-    found = size_series(
-        *_columns(resolved, "length_angstrom", "isotropic_cm2_s", "isotropic_error_cm2_s")
-    )
+    found = size_series(points.of_rows("length_angstrom"), points.d, points.error)
     entry |= {
-        "converged": found.converged and not left_out,
+        "converged": found.converged and not points.left_out,
         "converged_from_angstrom": found.converged_from,
-        "verdict": _size_verdict(found, left_out) + _temperature_warning(resolved),
+        "verdict": _size_verdict(found, points.left_out) + _temperature_warning(points.rows),
     }
     if found.fit is not None:
         entry |= {
@@ -152,19 +201,20 @@ def _temperature_warning(rows: Sequence[Row]) -> str:
 
 
 def _over_temperature(rows: Sequence[Row]) -> dict[str, Any] | None:
-    resolved, left_out = _parts(rows)
     if len(rows) < 2:
         return None
-    entry: dict[str, Any] = {
+    return {
         "supercell": rows[0]["supercell"],
-        "resolved": len(resolved),
-        "left_out": left_out,
+        **_temperature_fit(Points.of(rows, None)),
+        "along": {axis: _temperature_fit(Points.of(rows, axis)) for axis in AXES},
     }
-    if len(resolved) < 2:
+
+
+def _temperature_fit(points: Points) -> dict[str, Any]:
+    entry = points.counts()
+    if len(points.rows) < 2:
         return {**entry, "verdict": "fewer than two temperatures are resolved"}
-    found = arrhenius(
-        *_columns(resolved, "mean_temperature_k", "isotropic_cm2_s", "isotropic_error_cm2_s")
-    )
+    found = arrhenius(points.of_rows("mean_temperature_k"), points.d, points.error)
     bent = found.curvature
     return {
         **entry,
@@ -179,7 +229,7 @@ def _over_temperature(rows: Sequence[Row]) -> dict[str, Any] | None:
         "curvature_ev2": None if bent is None else bent.value,
         "curvature_error_ev2": None if bent is None else bent.error,
         "curvature_p_value": None if bent is None else bent.p_value,
-        "verdict": _arrhenius_verdict(found, left_out),
+        "verdict": _arrhenius_verdict(found, points.left_out),
     }
 
 

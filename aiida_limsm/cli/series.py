@@ -30,7 +30,7 @@ def series_command(node: orm.Node, output: Path | None, force: bool) -> None:
     click.echo(f"{run.process_label} PK {run.pk}\n{series_text(summary)}")
     if output is None:
         return
-    from aiida_limsm.report.series import series_figure
+    from aiida_limsm.report.figures.series import series_figure
 
     figure = series_figure(summary, f"{run.inputs.structure.get_formula()}, PK {run.pk}")
     write_figure(figure, output)

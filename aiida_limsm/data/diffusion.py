@@ -184,6 +184,25 @@ class DiffusionData(Data):
                 axis *= -1
         return values[::-1].copy(), axes
 
+    def along(self, directions: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return D along directions, uᵀ D u, with errors from the covariance.
+
+        Parameters
+        ----------
+        directions : array_like, shape (n, 3)
+            Cartesian vectors of any length, such as :attr:`cell_angstrom`.
+
+        Returns
+        -------
+        values, errors : ndarray, shape (n,)
+            In cm²/s.
+        """
+        from aiida_limsm.markov.tensor import components_along
+
+        rows = np.asarray(directions, dtype=float)
+        values, covariance = components_along(rows, self.tensor, self.covariance)
+        return values, np.sqrt(np.maximum(np.diag(covariance), 0.0))
+
     def format_d(self) -> str:
         """Return D with its error, or the bound where D is not resolved: never a bare number."""
         if self.resolved:

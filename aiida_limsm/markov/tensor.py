@@ -12,7 +12,14 @@ from scipy.special import gammaincinv
 from .arrays import FloatArray
 from .errors import COMPONENTS, Diffusion, tensor_to_six
 
-__all__ = ["PrincipalAxes", "lattice_direction", "principal_axes"]
+__all__ = [
+    "RESOLVED_ERRORS",
+    "PrincipalAxes",
+    "components_along",
+    "is_isotropic",
+    "lattice_direction",
+    "principal_axes",
+]
 
 RESOLVED_ERRORS = 2.0
 """A value this many errors above zero (or above another) is resolved."""
@@ -75,14 +82,12 @@ def principal_axes(diffusion: Diffusion, cell: FloatArray) -> PrincipalAxes:
     cell
         Rows are the lattice vectors that [uvw] refers to, Å, in the tensor's frame.
     """
-    values, vectors = np.linalg.eigh(diffusion.tensor)
-    values, axes = values[::-1], vectors.T[::-1].copy()
+    axes = np.linalg.eigh(diffusion.tensor)[1].T[::-1].copy()
     strongest = np.abs(axes).argmax(axis=1)
     axes *= np.sign(axes[np.arange(3), strongest])[:, None]
-    along = _along(axes)
-    covariance = along @ diffusion.covariance @ along.T
+    values, covariance = components_along(axes, diffusion.tensor, diffusion.covariance)
     errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-    isotropic = _is_isotropic(diffusion)
+    isotropic = is_isotropic(diffusion.tensor, diffusion.covariance)
     anisotropy, anisotropy_error = None, None
     if diffusion.resolved and values[2] > RESOLVED_ERRORS * errors[2]:
         anisotropy = float(values[0] / values[2])
@@ -120,14 +125,31 @@ def lattice_direction(vector: FloatArray, cell: FloatArray) -> tuple[tuple[int, 
     return indices, angle
 
 
-def _along(axes: FloatArray) -> FloatArray:
-    """Rows that turn the six components of a tensor into vᵀ D v for every axis v, (n, 6)."""
+def components_along(
+    directions: FloatArray, tensor: FloatArray, covariance: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return D along directions, uᵀ D u, and the covariance of these values.
+
+    Parameters
+    ----------
+    directions
+        Cartesian vectors as rows, (n, 3), of any length.
+    tensor, covariance
+        (3, 3), and (6, 6) over xx, yy, zz, yz, xz, xy.
+
+    Returns
+    -------
+    values : ndarray, shape (n,)
+    covariance : ndarray, shape (n, n)
+    """
+    units = directions / np.linalg.norm(directions, axis=1)[:, None]
     twice = np.array([1.0 if a == b else 2.0 for a, b in COMPONENTS])
-    return tensor_to_six(np.einsum("ka,kb->kab", axes, axes)) * twice
+    along = tensor_to_six(np.einsum("ka,kb->kab", units, units)) * twice
+    return along @ tensor_to_six(tensor), along @ covariance @ along.T
 
 
-def _is_isotropic(diffusion: Diffusion) -> bool:
-    """Test whether the deviator is zero within the errors.
+def is_isotropic(tensor: FloatArray, covariance: FloatArray) -> bool:
+    """Test whether the deviator of a tensor is zero within the errors, at 95 %.
 
     Its squared norm has, if it is noise, the mean tr C and nearly a χ² distribution with
     (tr C)² / tr C² degrees of freedom (Satterthwaite, Biometrics Bull. 2, 110 (1946)); unlike a
@@ -136,11 +158,11 @@ def _is_isotropic(diffusion: Diffusion) -> bool:
     norm = np.sqrt([1.0, 1.0, 1.0, 2.0, 2.0, 2.0])  # so that a turn leaves lengths as they are
     remove = np.eye(6)
     remove[:3, :3] -= 1.0 / 3.0
-    deviator = remove @ (norm * tensor_to_six(diffusion.tensor))
-    covariance = remove @ (diffusion.covariance * np.outer(norm, norm)) @ remove
+    deviator = remove @ (norm * tensor_to_six(tensor))
+    covariance = remove @ (covariance * np.outer(norm, norm)) @ remove
     mean = float(np.trace(covariance))
     if mean <= 0:
-        return bool(np.allclose(deviator, 0.0, atol=1e-12 * abs(diffusion.value)))
+        return bool(np.allclose(deviator, 0.0, atol=1e-12 * abs(float(np.trace(tensor)))))
     freedom = mean**2 / float((covariance**2).sum())
     limit = 2.0 * float(gammaincinv(freedom / 2.0, CONFIDENCE)) / freedom
     return float(deviator @ deviator) <= limit * mean

@@ -31,9 +31,15 @@ def member_label(supercell: Sequence[int], temperature_k: float) -> str:
 
 
 def members_of(
-    supercells: Sequence[Sequence[int]], temperatures_k: Sequence[float]
+    supercells: Sequence[Sequence[int]],
+    temperatures_k: Sequence[float],
+    size_temperatures_k: Sequence[float] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Return what each member of the series is, by label: large cells, which last, first."""
+    """Return what each member of the series is, by label: large cells, which last, first.
+
+    With ``size_temperatures_k`` only the first supercell is at all temperatures, the others at
+    these.
+    """
     order = sorted(supercells, key=lambda cell: -cell[0] * cell[1] * cell[2])
     return {
         member_label(supercell, temperature): {
@@ -42,6 +48,9 @@ def members_of(
         }
         for supercell in order
         for temperature in temperatures_k
+        if size_temperatures_k is None
+        or list(supercell) == list(supercells[0])
+        or temperature in size_temperatures_k
     }
 
 
@@ -52,6 +61,7 @@ def check_series(
     mobile_species: str,
     temperatures_k: Sequence[float],
     supercells: Sequence[Sequence[int]],
+    size_temperatures_k: Sequence[float] | None = None,
 ) -> None:
     """Refuse what would fail hours later.
 
@@ -68,6 +78,11 @@ def check_series(
         check_transport(structure, sites, potential, mobile_species, temperatures_k, supercell)
     if len({tuple(cell) for cell in supercells}) < len(supercells):
         raise ValueError("supercells: each only once; ask for replicas instead")
+    if others := set(size_temperatures_k or ()) - set(temperatures_k):
+        raise ValueError(
+            f"size_temperatures: {', '.join(f'{t:g}' for t in sorted(others))} K is none of the "
+            "temperatures; add it there"
+        )
 
 
 def validate_series(inputs: Any, _: Any) -> str | None:
@@ -87,6 +102,7 @@ def validate_series(inputs: Any, _: Any) -> str | None:
             mobile,
             inputs["temperatures"].get_list(),
             inputs["supercells"].get_list(),
+            inputs["size_temperatures"].get_list() if "size_temperatures" in inputs else None,
         )
         analysed = species_of(inputs, "markov", "analyse", "species")
         if analysed != mobile:
@@ -133,6 +149,7 @@ def fill_builder(
     sites: orm.StructureData | None = None,
     supercells: Sequence[Sequence[int]] | None = None,
     temperatures_k: Sequence[float] | None = None,
+    size_temperatures_k: Sequence[float] | None = None,
     replicas: int | None = None,
     length_ns: float | None = None,
     store: Literal["repository", "remote"] | None = None,
@@ -154,6 +171,8 @@ def fill_builder(
         Structure whose mobile atoms mark every site; ``structure`` where None.
     supercells, temperatures_k, replicas
         The series; the protocol's where None.
+    size_temperatures_k
+        Temperatures of all supercells, where the others are for the first supercell alone.
     length_ns
         Of each trajectory; the protocol's where None.
     store
@@ -174,7 +193,9 @@ def fill_builder(
     temperatures = list(temperatures_k or inputs["temperatures_k"])
     cells = list(supercells or inputs["supercells"])
     mobile = inputs["md"].get("md", {}).get("mobile_species", "Li")
-    check_series(structure, sites or structure, potential, mobile, temperatures, cells)
+    check_series(
+        structure, sites or structure, potential, mobile, temperatures, cells, size_temperatures_k
+    )
 
     builder: Any = process_class.get_builder()
     builder.structure = structure
@@ -183,6 +204,8 @@ def fill_builder(
     builder.potential = potential
     builder.temperatures = orm.List(temperatures)
     builder.supercells = orm.List([list(cell) for cell in cells])
+    if size_temperatures_k is not None:
+        builder.size_temperatures = orm.List(list(size_temperatures_k))
     builder.replicas = orm.Int(inputs["replicas"] if replicas is None else replicas)
     builder.max_concurrent = orm.Int(inputs["max_concurrent"])
     common: dict[str, Any] = {"protocol": protocol, "options": options}

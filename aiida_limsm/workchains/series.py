@@ -49,6 +49,13 @@ class DiffusionSeriesWorkChain(LimsmProtocolMixin, FirstDoneMixin, WorkChain):
         )
         spec.input("supercells", valid_type=orm.List, help="Repetitions [nx, ny, nz], a list.")
         spec.input("temperatures", valid_type=orm.List, help="In K.")
+        spec.input(
+            "size_temperatures",
+            valid_type=orm.List,
+            required=False,
+            help="Temperatures of all supercells, where the others are for the first supercell "
+            "alone; all of them where not given.",
+        )
         spec.input("replicas", valid_type=orm.Int, default=lambda: orm.Int(1))
         spec.input(
             "max_concurrent",
@@ -87,8 +94,11 @@ class DiffusionSeriesWorkChain(LimsmProtocolMixin, FirstDoneMixin, WorkChain):
 
     def setup(self) -> None:
         """Make the supercells and put all runs in the queue."""
+        chosen = self.inputs.get("size_temperatures")
         self.ctx.members = members_of(
-            self.inputs.supercells.get_list(), self.inputs.temperatures.get_list()
+            self.inputs.supercells.get_list(),
+            self.inputs.temperatures.get_list(),
+            None if chosen is None else chosen.get_list(),
         )
         self.ctx.cells = {}
         for supercell in self.inputs.supercells.get_list():
@@ -204,4 +214,6 @@ class DiffusionSeriesWorkChain(LimsmProtocolMixin, FirstDoneMixin, WorkChain):
         for entry in (*summary["size"], *summary["arrhenius"]):
             at = entry.get("temperature_k") or "x".join(map(str, entry["supercell"]))
             self.report(f"{at}: {entry['verdict']}")
+            for axis, part in entry["along"].items():
+                self.report(f"{at}, along {axis}: {part['verdict']}")
         return self.exit_codes.ERROR_SOME_MEMBERS_FAILED.format(reason=reason) if reason else None

@@ -110,6 +110,87 @@ def test_what_is_not_resolved_is_left_out_and_said(diffusion: Any) -> None:
     assert row["upper_bound_cm2_s"] == pytest.approx(2 * row["isotropic_cm2_s"])
 
 
+def skewed(
+    member: dict[str, Any], turn: np.ndarray, slow: float = 1.0, error: float = 0.05
+) -> DiffusionData:
+    """Return D of a triclinic cell: 0.3 eV across the vector a, and faster along it with 0.2 eV.
+
+    Only the part along a depends on the length, by a factor 1 − 2 Å / L.
+    """
+    cell = np.array([[6.0, 0, 0], [2.0, 7.0, 0], [1.0, 1.5, 8.0]])
+    beta = 1 / (BOLTZMANN_EV_PER_K * member["temperature_k"])
+    across, fast = slow * 1e-3 * np.exp(-0.3 * beta), 1e-3 * np.exp(-0.2 * beta)
+    fast *= 1 - 2.0 / (6.0 * member["supercell"][0])
+    tensor = turn.T @ np.diag([fast, across, across]) @ turn
+    deviation = error * (fast + 2 * across) / 3
+    # noise that looks the same from everywhere: a turn leaves its covariance as it is
+    covariance = deviation**2 * np.diag([1, 1, 1, 0.5, 0.5, 0.5])
+    spread = deviation * np.where(np.eye(3) > 0, 1.0, np.sqrt(0.5))
+    estimate = {
+        "method": "markov",
+        "tensor_cm2_s": ((tensor + tensor.T) / 2).tolist(),
+        "covariance_cm4_s2": covariance.tolist(),
+        "error_cm2_s": spread.tolist(),
+        "isotropic_cm2_s": float(np.trace(tensor) / 3),
+        "isotropic_error_cm2_s": deviation / np.sqrt(3),
+        "resolved": True,
+    }
+    return DiffusionData(
+        estimate, temperature_k=member["temperature_k"],
+        cell_angstrom=cell * np.array(member["supercell"])[:, None] @ turn, n_ions=10,
+        species="Li", duration_ps=50.0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.7])
+def test_along_the_vector_that_gets_longer(aiida_profile: Any, angle: float) -> None:
+    c, s = np.cos(angle), np.sin(angle)
+    turn = np.array([[1, 0, 0], [0, c, s], [0, -s, c]]) @ np.array(
+        [[c, s, 0], [-s, c, 0], [0, 0, 1]]
+    )
+    members = members_of([[1, 1, 1], [2, 1, 1], [4, 1, 1]], TEMPERATURES)
+    nodes = {label: skewed(member, turn) for label, member in members.items()}
+    found = collect_series(orm.Dict({"members": members, "failed": {}}), **nodes).get_dict()
+    assert not any(row["isotropic"] for row in found["rows"])
+    for entry in found["size"]:
+        (axis,) = entry["along"]
+        assert axis == "a"
+        beta = 1 / (BOLTZMANN_EV_PER_K * entry["temperature_k"])
+        along, fast = entry["along"]["a"], 1e-3 * np.exp(-0.2 * beta)
+        assert along["infinite_cm2_s"] == pytest.approx(fast)
+        assert along["slope_cm2_angstrom_s"] == pytest.approx(-2 * fast)
+        # the mean has a third of it, and its own error
+        assert entry["slope_cm2_angstrom_s"] == pytest.approx(-2 * fast / 3)
+        assert along["depends_on_size"]
+        assert not along["converged"]
+    fit = found["arrhenius"][0]
+    assert fit["along"]["a"]["energy_ev"] == pytest.approx(0.2)
+    # b and c are not normal to a: they see a part of the fast direction
+    b = np.array([2.0, 7.0, 0.0]) / np.hypot(2, 7)
+    (row,) = [row for row in found["rows"] if row["label"] == "s4x1x1_T700K"]
+    beta = 1 / (BOLTZMANN_EV_PER_K * 700)
+    fast, across = 1e-3 * np.exp(-0.2 * beta) * (1 - 2 / 24), 1e-3 * np.exp(-0.3 * beta)
+    assert row["along"]["b"]["d_cm2_s"] == pytest.approx(b[0] ** 2 * fast + b[1] ** 2 * across)
+    for part in row["along"].values():
+        assert part["error_cm2_s"] == pytest.approx(np.sqrt(3) * row["isotropic_error_cm2_s"])
+
+
+def test_a_direction_without_diffusion_is_left_out_of_its_own_fits_only(aiida_profile: Any) -> None:
+    members = members_of([[1, 1, 1], [1, 1, 2]], TEMPERATURES)
+    nodes = {label: skewed(member, np.eye(3), slow=1e-3) for label, member in members.items()}
+    found = collect_series(orm.Dict({"members": members, "failed": {}}), **nodes).get_dict()
+    assert all(row["resolved"] for row in found["rows"])
+    (short, *_) = found["rows"]
+    assert short["along"]["a"]["resolved"]
+    assert not short["along"]["c"]["resolved"]
+    for entry in found["size"]:
+        assert entry["resolved"] == 2
+        assert entry["along"]["c"]["verdict"] == "fewer than two cells are resolved"
+        assert len(entry["along"]["c"]["left_out"]) == 2
+    assert found["arrhenius"][0]["along"]["a"]["energy_ev"] == pytest.approx(0.2)
+    assert "energy_ev" not in found["arrhenius"][0]["along"]["c"]
+
+
 @pytest.mark.parametrize(
     ("supercells", "axis"),
     [

@@ -19,10 +19,11 @@ from aiida_limsm.units import BOLTZMANN_EV_PER_K
 from aiida_limsm.workchains._series_inputs import members_of
 
 
-def estimate(d: float, resolved: bool) -> dict[str, Any]:
+def estimate(d: float, resolved: bool, faster_along_a: float) -> dict[str, Any]:
+    share = 3 * np.array([faster_along_a, 1.0, 1.0]) / (faster_along_a + 2)
     return {
         "method": "markov",
-        "tensor_cm2_s": (np.eye(3) * d).tolist(),
+        "tensor_cm2_s": np.diag(share * d).tolist(),
         "error_cm2_s": (np.eye(3) * 0.1 * d).tolist(),
         "covariance_cm4_s2": np.diag([0.01 * d**2] * 3 + [0.0] * 3).tolist(),
         "isotropic_cm2_s": d,
@@ -42,6 +43,7 @@ def run(aiida_profile: Any) -> Callable[..., orm.WorkChainNode]:
         temperatures: list[float],
         unresolved: tuple[str, ...] = (),
         summary: bool = True,
+        faster_along_a: float = 1.0,
     ) -> orm.WorkChainNode:
         members = members_of(supercells, temperatures)
         nodes = {}
@@ -50,7 +52,8 @@ def run(aiida_profile: Any) -> Callable[..., orm.WorkChainNode]:
             beta = 1 / (BOLTZMANN_EV_PER_K * member["temperature_k"])
             d = 1e-3 * np.exp(-0.3 * beta) * (1 + 1.0 / cell[0])
             nodes[label] = DiffusionData(
-                estimate(d, label not in unresolved), temperature_k=member["temperature_k"],
+                estimate(d, label not in unresolved, faster_along_a),
+                temperature_k=member["temperature_k"],
                 cell_angstrom=np.diag(cell), n_ions=11, species="Li", duration_ps=50.0,
             )  # fmt: skip
         failed = {"s9x1x1_T900K": "the framework moved"}
@@ -86,13 +89,33 @@ def test_words(run: Callable[..., Any]) -> None:
     assert "24.00" in warm
     assert "(7.2 ± 0.4)e-06" in warm
     assert "L is the length along a" in lines
-    assert "600 K  fewer than two cells are resolved" in result.output
-    assert "700 K  from 6 Å on D agrees with that of the largest cell; no trend" in result.output
-    assert "D∞ = (6.9 ± 0.5)e-06 cm²/s" in result.output
+    assert "D is the same in all directions, within the errors" in lines
+    assert "600 K, mean     fewer than two cells are resolved" in result.output
+    assert (
+        "700 K, mean     D∞ = (6.9 ± 0.5)e-06 cm²/s; from 6 Å on D agrees with that of the largest "
+        "cell; no trend" in result.output
+    )
+    # the same D along a, with the error of one component
+    assert "700 K, along a  D∞ = (6.9 ± 1.0)e-06 cm²/s; from 6 Å on" in result.output
     assert "4×1×1  Ea = 0.300 ± 0.012 eV; no curvature beyond errors" in result.output
+    assert "4×1×1, along" not in result.output
     assert "1×1×1  Ea = 0.30 ± 0.02 eV; two temperatures" in result.output
     assert "ln D0 = -6.9 ± 0.2 (cm²/s)" in result.output
     assert "s9x1x1_T900K  the framework moved" in result.output
+
+
+def test_directions_where_they_differ(run: Callable[..., Any], tmp_path: Path) -> None:
+    node = run([[1, 1, 1], [2, 1, 1]], [600.0, 700.0, 850.0], faster_along_a=4.0)
+    result = shown(node.pk, "-o", tmp_path / "series.png")
+    assert result.exit_code == 0, result.output
+    assert "In 6 of 6 resolved members D differs between directions" in result.output
+    mean, *along = (line for line in result.output.splitlines() if line.startswith("  2×1×1"))
+    assert "2×1×1, mean     Ea = 0.300 ± 0.012 eV" in mean
+    assert [line[9:16] for line in along] == ["along a", "along b", "along c"]
+    # half the relative error along the fast axis, twice that across it
+    assert "along a  Ea = 0.300 ± 0.012 eV" in along[0]
+    assert "along b  Ea = 0.30 ± 0.05 eV" in along[1]
+    assert (tmp_path / "series.png").read_bytes()[:4] == b"\x89PNG"
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiida_limsm.markov.errors import Diffusion, tensor_to_six
-from aiida_limsm.markov.tensor import lattice_direction, principal_axes
+from aiida_limsm.markov.errors import Diffusion, six_to_tensor, tensor_to_six
+from aiida_limsm.markov.tensor import components_along, lattice_direction, principal_axes
 
 CELL = np.diag([3.0, 4.0, 10.0])
 
@@ -137,3 +137,38 @@ def test_a_direction_between_lattice_directions_keeps_its_angle():
     found = principal_axes(diffusion(turn @ np.diag([9.0, 4.0, 1.0]) @ turn.T, 0.01), np.eye(3))
     assert found.directions[2] == "[0 0 1]"
     assert found.directions[:2] == ("8° from [1 0 0]", "8° from [0 1 0]")
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    angles=st.tuples(*[st.floats(0, 6.3)] * 3),
+    rows=st.lists(st.floats(-1, 1), min_size=9, max_size=9),
+    noise=st.lists(st.floats(-1, 1), min_size=36, max_size=36),
+    cell=st.tuples(*[st.floats(-0.5, 0.5)] * 3),
+)
+def test_components_along_lattice_vectors_do_not_depend_on_the_frame(angles, rows, noise, cell):
+    """In the frame that has a vector as its first axis, the component along it is xx."""
+    half, root = np.reshape(rows, (3, 3)), np.reshape(noise, (6, 6))
+    tensor, covariance = half @ half.T, root @ root.T
+    lattice = np.diag([3.0, 5.0, 7.0]) + np.array([[0, 0, 0], [cell[0], 0, 0], [*cell[1:], 0]]) * 5
+    values, errors = components_along(lattice, tensor, covariance)
+    assert np.all(values >= -1e-12)
+    # six components turn by a matrix of their own, found from where it takes each of them
+    turn = turned(angles)
+    basis = [six_to_tensor(unit) for unit in np.eye(6)]
+    turn_six = np.array([tensor_to_six(turn.T @ each @ turn) for each in basis]).T
+    moved = components_along(2 * lattice @ turn, turn.T @ tensor @ turn,
+                             turn_six @ covariance @ turn_six.T)  # fmt: skip
+    np.testing.assert_allclose(moved[0], values, atol=1e-9)
+    np.testing.assert_allclose(moved[1], errors, atol=1e-9)
+    # and the first vector lies along x
+    assert values[0] == pytest.approx(tensor[0, 0], abs=1e-12)
+    assert errors[0, 0] == pytest.approx(covariance[0, 0], abs=1e-12)
+
+
+def test_the_mean_over_normal_axes_is_the_trace():
+    half = np.array([[1.0, 0.2, 0.3], [0.0, 0.8, 0.1], [0.0, 0.0, 0.5]])
+    covariance = np.diag([1.0, 2.0, 3.0, 0.1, 0.2, 0.3]) + 0.5
+    values, errors = components_along(turned((0.3, 1.1, 2.0)), half @ half.T, covariance)
+    assert values.sum() == pytest.approx(np.trace(half @ half.T))
+    assert errors.sum() == pytest.approx(covariance[:3, :3].sum())

@@ -47,6 +47,23 @@ def test_large_cells_go_first():
     assert member_label((8, 1, 1), 700) == "s8x1x1_T700K"
 
 
+def test_sizes_at_some_temperatures(limsm_code, crystal, foundation):
+    builder = filled(
+        limsm_code, crystal, foundation, supercells=[[2, 1, 1], [1, 1, 1], [4, 1, 1]],
+        temperatures_k=[500.0, 600.0, 700.0], size_temperatures_k=[600.0],
+    )  # fmt: skip
+    assert refusal(builder) is None
+    found = members_of(
+        builder.supercells.get_list(),
+        builder.temperatures.get_list(),
+        builder.size_temperatures.get_list(),
+    )
+    # of all temperatures only the first that was named
+    assert list(found) == [
+        "s4x1x1_T600K", "s2x1x1_T500K", "s2x1x1_T600K", "s2x1x1_T700K", "s1x1x1_T600K",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -55,6 +72,7 @@ def test_large_cells_go_first():
         ({"supercells": [[1, 1, 1], [1, 1, 1]]}, "supercells: each only once"),
         ({"temperatures_k": [700.0, 700.0]}, "temperatures: each only once"),
         ({"temperatures_k": [0.0]}, "temperatures: give temperatures in K"),
+        ({"size_temperatures_k": [650.0]}, "650 K is none of the temperatures; add it there"),
         ({"length_ns": -1.0}, "length_ns: must be positive"),
         ({"sites": lambda: orm.StructureData(ase=bulk("Si"))}, "sites: there is no Li"),
         ({"protocol": "exact"}, "unknown protocol 'exact'"),
