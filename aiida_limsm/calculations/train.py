@@ -8,7 +8,7 @@ from typing import Any
 from aiida.common.folders import Folder
 
 from aiida_limsm.compute.base import LimsmModel
-from aiida_limsm.compute.train_inputs import TrainInput
+from aiida_limsm.compute.train_inputs import TrainInput, check_head
 from aiida_limsm.data.dataset import ReferenceDatasetData
 from aiida_limsm.data.potential import PotentialData
 
@@ -85,11 +85,8 @@ class MaceTrainCalculation(LimsmCalculation):
             raise ValueError(
                 f"batch_size {job.batch_size} exceeds the {frames} training frames: lower it"
             )
-        if foundation is not None and job.foundation_head not in (None, *foundation.heads):
-            raise ValueError(
-                f"foundation_head: the foundation has no head '{job.foundation_head}', only "
-                f"{', '.join(foundation.heads)}"
-            )
+        if foundation is not None:
+            check_head(job.foundation_head, foundation.heads)
         if job.e0s == "foundation" and foundation is not None and len(foundation.heads) == 1:
             for symbol, energy in dataset.e0s_ev.items():
                 other = foundation.e0s_ev.get(symbol, energy)

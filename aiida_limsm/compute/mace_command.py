@@ -6,12 +6,14 @@ from collections.abc import Mapping
 
 from .train_inputs import TrainInput
 
-__all__ = ["NAME", "REPLAY_HEAD", "TRAINED_HEAD", "command_line", "model_name"]
+__all__ = ["DRAWN_FRAMES", "NAME", "REPLAY_HEAD", "TRAINED_HEAD", "command_line", "model_name"]
 
 #: MACE's name for the run: its files are not ours until it has ended well.
 NAME = "mace"
 #: MACE's names of the heads of a multihead fine-tuning.
 TRAINED_HEAD, REPLAY_HEAD = "Default", "pt_head"
+#: Training frames of a job with ``resample_frames``.
+DRAWN_FRAMES = "train_drawn.xyz"
 #: Layers that ``--freeze=N`` keeps.
 _FREEZE = {"embedding": 1, "interactions": 5, "products": 6}
 
@@ -52,6 +54,9 @@ def command_line(
         }
     else:
         arguments |= {"E0s": _by_number(e0s_ev), **_shape(job)}
+    if job.resample_frames:
+        # Elements that were not drawn belong to the model too.
+        arguments["atomic_numbers"] = repr(sorted(_numbers(e0s_ev)))
     if job.strategy == "frozen":
         arguments["freeze"] = _FREEZE[job.frozen_layers]
     if job.strategy == "lora":
@@ -71,7 +76,7 @@ def _common(job: TrainInput) -> dict[str, Value]:
     return {
         "name": NAME,
         "model": "ScaleShiftMACE",
-        "train_file": job.train_file,
+        "train_file": DRAWN_FRAMES if job.resample_frames else job.train_file,
         "valid_file": job.valid_file,
         "energy_key": "REF_energy",
         "forces_key": "REF_forces",
@@ -126,6 +131,10 @@ def _shape(job: TrainInput) -> dict[str, Value]:
 
 def _by_number(e0s_ev: Mapping[str, float]) -> str:
     """Return energies as MACE reads them: ``{3: -7.1, 14: -105.2}``."""
+    return repr(dict(sorted(_numbers(e0s_ev).items())))
+
+
+def _numbers(e0s_ev: Mapping[str, float]) -> dict[int, float]:
     from ase.data import atomic_numbers
 
-    return repr({atomic_numbers[symbol]: energy for symbol, energy in sorted(e0s_ev.items())})
+    return {atomic_numbers[symbol]: energy for symbol, energy in e0s_ev.items()}

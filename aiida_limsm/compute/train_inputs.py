@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -18,14 +19,14 @@ from .inputs import (
     Symbol,
 )
 
-__all__ = ["Architecture", "LossWeights", "TrainInput"]
+__all__ = ["Architecture", "LossWeights", "TrainInput", "check_head"]
 
 #: Arguments of mace_run_train that decide what ``limsm train`` asks for and finds again.
 _OWN_ARGUMENTS = {
     "name", "work_dir", "model_dir", "checkpoints_dir", "results_dir", "train_file", "valid_file",
-    "test_file", "foundation_model", "foundation_head", "E0s", "restart_latest", "heads",
-    "multiheads_finetuning", "pt_train_file", "pt_valid_file", "lora", "freeze", "seed", "device",
-    "default_dtype", "energy_key", "forces_key", "stress_key", "eval_interval",
+    "test_file", "foundation_model", "foundation_head", "E0s", "atomic_numbers", "restart_latest",
+    "heads", "multiheads_finetuning", "pt_train_file", "pt_valid_file", "lora", "freeze", "seed",
+    "device", "default_dtype", "energy_key", "forces_key", "stress_key", "eval_interval",
 }  # fmt: skip
 E0s = Annotated[dict[Symbol, float], Field(min_length=1)]
 
@@ -62,6 +63,10 @@ class TrainInput(LimsmModel):
     least-squares fit to the training frames. ``max_energy_zero_error_ev_per_atom`` bounds how far
     labels and foundation may then be apart on average before the training.
 
+    ``resample_frames``: train on as many frames drawn with replacement from the training frames, by
+    ``seed`` (bagging, L. Breiman, Machine Learning 24, 123 (1996)), so that the members of a
+    committee see different data. Energy zero and errors are still those of all frames.
+
     ``max_error_growth``: a validation force RMSE larger than so many times the one before training
     has exploded, and the training is stopped.
     """
@@ -72,6 +77,7 @@ class TrainInput(LimsmModel):
     train_file: str = "train.xyz"
     valid_file: str = "valid.xyz"
     test_file: str | None = None
+    resample_frames: bool = False
     replay_train_file: str | None = None
     replay_valid_file: str | None = None
     e0s: Literal["isolated", "foundation", "estimated"] = "isolated"
@@ -138,3 +144,12 @@ class TrainInput(LimsmModel):
         if own := sorted(_OWN_ARGUMENTS & set(self.extra_arguments)):
             raise ValueError(f"extra_arguments: {', '.join(own)} are set by limsm: remove them")
         return self
+
+
+def check_head(head: str | None, heads: Sequence[str]) -> None:
+    """Raise ValueError unless ``foundation_head`` names one of the heads, or there is only one."""
+    names = ", ".join(heads)
+    if head is None and len(heads) > 1:
+        raise ValueError(f"foundation_head: the foundation has the heads {names}: choose one")
+    if head is not None and head not in heads:
+        raise ValueError(f"foundation_head: the foundation has no head '{head}', only {names}")

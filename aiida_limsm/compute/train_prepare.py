@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aiida_limsm.files import whole_file
 from aiida_limsm.labels import ENERGY_KEY, FORCES_KEY
 
 from .base import JobError, Status
 from .evaluate import inspect_potential, read_frames
+from .mace_command import DRAWN_FRAMES
 from .results import PotentialInfo
-from .train_inputs import TrainInput
+from .train_inputs import TrainInput, check_head
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -49,7 +51,7 @@ def _refuse(message: str) -> JobError:
 
 
 def prepare(job: TrainInput, folder: Path) -> Prepared:
-    """Check the input and write the copy of the foundation that carries the right E0s.
+    """Check the input; write the foundation with the right E0s, and the frames if they are drawn.
 
     Raises
     ------
@@ -78,6 +80,8 @@ def prepare(job: TrainInput, folder: Path) -> Prepared:
     ours = sorted(set().union(*(elements[s] for s in ("train", "valid", "test") if s in elements)))
     if job.e0s_ev is not None and (missing := [s for s in ours if s not in job.e0s_ev]):
         raise _refuse(f"e0s_ev: no isolated-atom energy of {', '.join(missing)}")
+    if job.resample_frames:
+        _write_drawn(frames["train"], job.seed, folder / DRAWN_FRAMES)
     if job.foundation_file is None:
         return _from_scratch(job, frames, ours)
 
@@ -109,12 +113,11 @@ def prepare(job: TrainInput, folder: Path) -> Prepared:
 def _foundation(job: TrainInput, path: Path) -> tuple[Path, PotentialInfo]:
     """Return the foundation, of several heads the one that was chosen, and what it is."""
     info = inspect_potential(path)
-    if job.foundation_head is None and len(info.heads) == 1:
-        return path, info
-    heads = ", ".join(info.heads)
-    if job.foundation_head not in info.heads:
-        raise _refuse(f"foundation_head: choose one of the foundation's heads, {heads}")
-    if len(info.heads) == 1:
+    try:
+        check_head(job.foundation_head, info.heads)
+    except ValueError as error:
+        raise _refuse(str(error)) from error
+    if job.foundation_head is None or len(info.heads) == 1:
         return path, info
     from aiida_limsm.atomistic.potential import write_head
 
@@ -139,6 +142,16 @@ def _require_labels(frames: list[Atoms], name: str) -> None:
             f"{name}: frame {index} has no {ENERGY_KEY} and {FORCES_KEY} labels{hint}; every "
             "frame needs both"
         )
+
+
+def _write_drawn(frames: list[Atoms], seed: int, path: Path) -> None:
+    """Write as many frames drawn with replacement; a restart draws the same."""
+    import ase.io
+    import numpy as np
+
+    drawn = np.random.default_rng(seed).integers(len(frames), size=len(frames))
+    with whole_file(path) as temporary:
+        ase.io.write(temporary, [frames[index] for index in drawn], format="extxyz")
 
 
 def _elements(frames: list[Atoms]) -> set[str]:

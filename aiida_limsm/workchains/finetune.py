@@ -24,9 +24,11 @@ def _validate_committee(node: orm.Int, _: Any) -> str | None:
 class FineTuneWorkChain(LimsmProtocolMixin, WorkChain):
     """Trains one potential or a committee, and measures errors on held-out blocks.
 
-    The members of a committee differ in their seed alone, which counts up from that in the
-    parameters, and train at the same time. The foundation model is evaluated on the same frames
-    while they do, so that what the fine-tuning brought is part of the provenance.
+    The members of a committee differ in their seed, which counts up from that in the parameters,
+    and in their frames: the first, which is `potential`, is trained on all of them, the others on
+    as many drawn with replacement, unless the parameters say `resample_frames` for all. They train
+    at the same time, and meanwhile the foundation model is evaluated on the same frames, so that
+    what the fine-tuning brought is part of the provenance.
     """
 
     PROTOCOL_NAME = "finetune"
@@ -46,7 +48,8 @@ class FineTuneWorkChain(LimsmProtocolMixin, WorkChain):
             valid_type=orm.Int,
             default=lambda: orm.Int(1),
             validator=_validate_committee,
-            help="Number of trainings, with seeds counting up from that in the parameters.",
+            help="Number of trainings, with seeds counting up from that in the parameters; all but "
+            "the first draw their frames, unless `resample_frames` is among the parameters.",
         )
         spec.inputs.validator = TrainWorkChain.validate_inputs
         spec.outline(
@@ -127,14 +130,17 @@ class FineTuneWorkChain(LimsmProtocolMixin, WorkChain):
 
     def run_trainings(self) -> ToContext[str, Any]:
         """Start the trainings of all seeds."""
-        parameters = self.inputs.train.parameters
-        first = parameters.get_dict().get("seed", 0)
+        fields = self.inputs.train.parameters.get_dict()
+        first = fields.get("seed", 0)
         awaited = {}
         for seed in range(first, first + self.inputs.committee.value):
             inputs = AttributeDict(self.exposed_inputs(TrainWorkChain))
             if seed != first:
                 inputs.train = AttributeDict(inputs.train)
-                inputs.train.parameters = orm.Dict({**parameters.get_dict(), "seed": seed})
+                # Seeds alone hardly move a fine-tuned potential; the first one has all the data.
+                inputs.train.parameters = orm.Dict(
+                    {"resample_frames": True, **fields, "seed": seed}
+                )
             label = f"seed_{seed}"
             inputs.metadata = {"call_link_label": label}
             awaited[label] = self.submit(TrainWorkChain, **inputs)
@@ -181,8 +187,13 @@ class FineTuneWorkChain(LimsmProtocolMixin, WorkChain):
 
     def evaluate_foundation(self) -> None:
         """Start the evaluation of the foundation model; the training does not wait for it."""
+        more: dict[str, Any] = {}
+        head = self.inputs.train.parameters.get_dict().get("foundation_head")
+        if head is not None:
+            fields = self.inputs.evaluate.parameters.get_dict()
+            more["parameters"] = orm.Dict({**fields, "head": head})
         node = self._submit_evaluation(
-            self.inputs.foundation, "evaluate_before", self._e0s() == "foundation"
+            self.inputs.foundation, "evaluate_before", self._e0s() == "foundation", **more
         )
         self.ctx.evaluate_before_pk = node.pk
 

@@ -195,6 +195,23 @@ def test_train_refusals(
     assert line.startswith("train: e0s 'foundation': its Li atom has -190.50 eV, the dataset's DFT")
 
 
+def test_a_head_of_the_foundation_has_to_be_chosen(
+    prepare: Prepare,
+    refuse: Refuse,
+    train: dict[str, Any],
+    potential_file: Path,
+    potential_info: dict[str, Any],
+) -> None:
+    info = {**potential_info, "heads": ["pt_head", "Default"]}
+    train["foundation"] = PotentialData(potential_file, info).store()
+    assert refuse(MaceTrainCalculation, **train) == (
+        "train: foundation_head: the foundation has the heads pt_head, Default: choose one"
+    )
+    train["parameters"] = orm.Dict({"foundation_head": "pt_head"})
+    made = prepare(MaceTrainCalculation, **train)
+    assert json.loads(made.files["input.json"])["foundation_head"] == "pt_head"
+
+
 def test_energy_zero_of_the_foundation(
     prepare: Prepare, train: dict[str, Any], dataset: Any
 ) -> None:

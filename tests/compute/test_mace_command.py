@@ -21,6 +21,16 @@ def test_naive() -> None:
     assert len({word.split("=")[0] for word in words}) == len(words)
 
 
+def test_drawn_frames_and_their_elements() -> None:
+    words = line(resample_frames=True, train_file="mine.xyz")
+    # elements that no drawn frame holds belong to the model all the same
+    assert {"--train_file=train_drawn.xyz", "--atomic_numbers=[3, 14]"} <= set(words)
+    assert "--valid_file=valid.xyz" in words
+    words = line(train_file="mine.xyz")
+    assert "--train_file=mine.xyz" in words
+    assert not any(word.startswith("--atomic_numbers") for word in words)
+
+
 def test_from_scratch() -> None:
     values = {
         "strategy": "scratch", "foundation_file": None, "architecture": {"num_channels": 8},

@@ -15,6 +15,7 @@ import pytest
 
 from aiida_limsm.compute import train
 from aiida_limsm.compute.base import JobError, Status
+from aiida_limsm.compute.mace_command import DRAWN_FRAMES
 from aiida_limsm.compute.train import run_train
 from aiida_limsm.compute.train_inputs import TrainInput
 from aiida_limsm.compute.train_results import TrainResults
@@ -209,7 +210,7 @@ def test_killed_and_run_again(make_train_folder: MakeFolder) -> None:
     folder = make_train_folder()
     values = {
         **INPUT, "strategy": "scratch", "foundation_file": None, "architecture": {},
-        "max_epochs": 400,
+        "max_epochs": 400, "resample_frames": True,
     }  # fmt: skip
     (folder / "input.json").write_text(json.dumps(values))
     command = [sys.executable, "-m", "aiida_limsm.compute.cli", "train", str(folder / "input.json")]
@@ -233,10 +234,14 @@ def test_killed_and_run_again(make_train_folder: MakeFolder) -> None:
             time.sleep(0.1)
         assert not running(folder)
     assert not (folder / "potential.model").exists()
+    drawn = (folder / DRAWN_FRAMES).read_bytes()
     epochs = 1 + max(int(path.stem.split("-")[-1]) for path in folder.glob("checkpoints/*.pt"))
     values["max_epochs"] = epochs + 2
     results = run_train(TrainInput(**values), folder, lambda line: None)
     assert results.status is Status.FINISHED
     assert results.epochs == epochs + 2
+    assert (folder / DRAWN_FRAMES).read_bytes() == drawn
+    (log,) = (folder / "logs").glob("*_debug.log")
+    assert log.read_text().count(f"train_file='{DRAWN_FRAMES}'") == 2
     assert results.potential.e0s_ev == pytest.approx(INPUT["e0s_ev"])
     assert results.foundation_e0s_ev is None

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from aiida_limsm.compute.base import JobError, Status
+from aiida_limsm.compute.mace_command import DRAWN_FRAMES
 from aiida_limsm.compute.train_inputs import TrainInput
 from aiida_limsm.compute.train_prepare import CURRENT_FOUNDATION, prepare
 
@@ -84,6 +85,60 @@ def test_from_scratch(make_train_folder: MakeFolder) -> None:
     assert (found.foundation, found.energy_zero_error) == (None, None)
 
 
+def energies(frames: list[Any]) -> list[float]:
+    return [float(atoms.info["REF_energy"]) for atoms in frames]
+
+
+def test_frames_are_drawn_with_replacement_by_the_seed(make_train_folder: MakeFolder) -> None:
+    import ase.io
+
+    folder = make_train_folder()
+    whole = {name: (folder / f"{name}.xyz").read_bytes() for name in ("train", "valid", "test")}
+
+    def drawn(seed: int) -> list[Any]:
+        found = prepared(folder, resample_frames=True, seed=seed, test_file="test.xyz")
+        # errors are those of the frames as they were given
+        assert [len(found.frames[label]) for label in ("train", "valid", "test")] == [8, 2, 2]
+        return ase.io.read(folder / DRAWN_FRAMES, ":")
+
+    given = ase.io.read(folder / "train.xyz", ":")
+    known = dict(zip(energies(given), given, strict=True))
+    sets = []
+    for seed in range(6):
+        frames = drawn(seed)
+        assert len(frames) == len(given)
+        for atoms in frames:
+            same = known[atoms.info["REF_energy"]]
+            assert atoms.positions == pytest.approx(same.positions, abs=1e-8)
+            assert atoms.arrays["REF_forces"] == pytest.approx(same.arrays["REF_forces"], abs=1e-8)
+            assert atoms.info["REF_stress"] == pytest.approx(same.info["REF_stress"])
+        sets.append(energies(frames))
+        assert len(set(sets[-1])) < len(given)  # with replacement
+    assert len({tuple(sorted(found)) for found in sets}) == len(sets)
+    text = (folder / DRAWN_FRAMES).read_bytes()
+    assert energies(drawn(3)) == sets[3]
+    drawn(5)
+    assert (folder / DRAWN_FRAMES).read_bytes() == text  # a restart trains on the same file
+    assert all((folder / f"{name}.xyz").read_bytes() == text for name, text in whole.items())
+    # every frame has its turn
+    assert set().union(*sets) == set(known)
+
+
+@pytest.mark.parametrize("strategy", ["scratch", "naive"])
+def test_the_energy_zero_of_drawn_frames_is_that_of_all(
+    make_train_folder: MakeFolder, strategy: str
+) -> None:
+    folder = make_train_folder()
+    values: dict[str, Any] = {"strategy": strategy, "e0s": "estimated", "e0s_ev": None}
+    if strategy == "scratch":
+        values |= {"foundation_file": None, "architecture": {}}
+    one, other, everything = (
+        prepared(folder, **values, seed=seed, resample_frames=resample).e0s_ev
+        for seed, resample in ((1, True), (2, True), (1, False))
+    )
+    assert one == other == everything
+
+
 def test_replay_keeps_the_energy_zero_of_its_labels(make_train_folder: MakeFolder) -> None:
     from aiida_limsm.atomistic.potential import describe_model
 
@@ -153,6 +208,9 @@ def test_a_head_has_to_be_chosen(make_train_folder: MakeFolder) -> None:
     model: Any = load_model(folder / "foundation.model")
     model.heads = ["pbe", "r2scan"]
     torch.save(model, folder / "foundation.model")
-    expected = "foundation_head: choose one of the foundation's heads, pbe, r2scan"
-    assert refused(folder) == expected
-    assert refused(folder, foundation_head="hse") == expected
+    assert refused(folder) == (
+        "foundation_head: the foundation has the heads pbe, r2scan: choose one"
+    )
+    assert refused(folder, foundation_head="hse") == (
+        "foundation_head: the foundation has no head 'hse', only pbe, r2scan"
+    )

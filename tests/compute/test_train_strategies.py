@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aiida_limsm.compute.base import Status
+from aiida_limsm.compute.base import JobError, Status
 from aiida_limsm.compute.train import run_train
 from aiida_limsm.compute.train_inputs import TrainInput
 from aiida_limsm.compute.train_results import TrainResults
@@ -73,6 +74,23 @@ def test_replay_keeps_what_naive_fine_tuning_forgets(make_train_folder: MakeFold
     assert alone == pytest.approx(
         both.errors["Default"]["test"].rmse_forces_mev_per_angstrom, rel=1e-3
     )
+
+    # Active learning goes on from it: the head of the old labels, as good as it was
+    again = make_train_folder("again", replay=True)
+    shutil.copyfile(folder / "potential_multihead.model", again / "foundation.model")
+    for split in ("train", "valid"):
+        (again / f"replay_{split}.xyz").replace(again / f"{split}.xyz")
+    job = TrainInput(foundation_head="pt_head", e0s="foundation", max_epochs=1)
+    chosen = run_train(job, again, lambda line: None)
+    assert chosen.status is Status.FINISHED, chosen.message
+    assert chosen.initial.rmse_forces_mev_per_angstrom == pytest.approx(
+        both.errors["pt_head"]["valid"].rmse_forces_mev_per_angstrom, rel=1e-3
+    )
+    assert chosen.foundation_e0s_ev == pytest.approx(both.foundation_e0s_ev)
+    assert chosen.potential.heads == ("Default",)
+    for head in (None, "hse"):
+        with pytest.raises(JobError, match="foundation_head: the foundation has "):
+            run_train(job.model_copy(update={"foundation_head": head}), again, print)
 
 
 GROUPS = ("node_embedding", "interactions", "products", "readouts")

@@ -97,15 +97,22 @@ def test_an_empty_committee(limsm_code, dataset, foundation):
 
 @pytest.mark.slow
 def test_a_committee_from_the_cache(limsm_code, dataset, foundation):
-    outputs, node = run_get_node(builder(limsm_code, dataset, foundation))
+    train = {"foundation_head": "Default"}
+    outputs, node = run_get_node(builder(limsm_code, dataset, foundation, train))
     assert node.is_finished_ok, node.exit_message
     assert "committee" not in outputs
+    before, after = jobs(node, "EvaluateCalculation")
+    if before.inputs.potential.uuid != foundation.uuid:
+        before, after = after, before
+    assert before.inputs.parameters["head"] == "Default"
+    assert "head" not in after.inputs.parameters.get_dict()
     first = outputs["potential"]
     for when in ("before", "after"):
         assert outputs[f"errors_{when}"]["errors"]["test"]["frames"] == 4
     # one more member costs one training
     with enable_caching():
-        more, again = run_get_node(builder(limsm_code, dataset, foundation, committee=2))
+        made = builder(limsm_code, dataset, foundation, train, committee=2)
+        more, again = run_get_node(made)
     assert again.is_finished_ok, again.exit_message
     cached = [job.base.caching.is_created_from_cache for job in jobs(again)]
     assert sorted(cached) == [False, True]
@@ -113,6 +120,11 @@ def test_a_committee_from_the_cache(limsm_code, dataset, foundation):
     assert more["potential"].uuid == more["committee"]["seed_1"].uuid
     assert more["potential"].sha256 == first.sha256 != more["committee"]["seed_2"].sha256
     assert len(more["committee_parameters"]["seed_2"]["history"]) == 2
+    # the first has all frames, the other draws
+    assert {
+        job.inputs.parameters["seed"]: job.inputs.parameters.get_dict().get("resample_frames")
+        for job in jobs(again)
+    } == {1: None, 2: True}
     (evaluation,) = [n for n in again.called if "committee" in n.inputs]
     assert evaluation.inputs.committee.seed_2.uuid == more["committee"]["seed_2"].uuid
 
