@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
 
 from ..markov.analysis import analyse
 from ..markov.findings import Settings
@@ -25,7 +24,7 @@ from .base import MODEL_FILENAME, PATHS_FILENAME, JobError, Status
 from .inputs import AnalyseInput
 from .projected import write_projected
 from .results import AnalyseResults
-from .trajectories import first_frame, open_trajectories
+from .trajectories import first_frame, open_trajectories, unusable_is_said
 
 __all__ = ["MODEL_FILENAME", "PATHS_FILENAME", "run_analyse"]
 
@@ -66,13 +65,8 @@ def run_analyse(
         choice does not fit (core radius, lag).
     """
     began = time.monotonic()
-    try:
-        with ExitStack() as stack:
-            return _run(job, Path(folder), stack, progress, step, began)
-    except ValidationError:  # of our own results: no fault of the input
-        raise
-    except ValueError as error:
-        raise JobError(Status.TRAJECTORY_UNUSABLE, str(error)) from error
+    with unusable_is_said(), ExitStack() as stack:
+        return _run(job, Path(folder), stack, progress, step, began)
 
 
 def _run(

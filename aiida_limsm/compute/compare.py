@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import ValidationError
 
 from ..atomistic.rdf import RdfCounter, RdfCurves
 from ..atomistic.sampled import SampledCurves
@@ -24,7 +23,7 @@ from ..atomistic.vdos import (
 )
 from ..markov.neighbours import cell_heights
 from ..markov.observe import Step
-from .base import JobError, Status
+from .base import Status
 from .compare_file import write_curves
 from .compare_models import (
     COMPARISON_FILENAME,
@@ -35,6 +34,7 @@ from .compare_models import (
     SourceSummary,
 )
 from .compare_sources import Source, open_sources
+from .trajectories import unusable_is_said
 
 __all__ = ["run_compare"]
 
@@ -70,13 +70,8 @@ def run_compare(
         ``TRAJECTORY_UNUSABLE`` with one line that says what to change.
     """
     began = time.monotonic()
-    try:
-        with ExitStack() as stack:
-            return _run(job, Path(folder), stack, progress, step, began)
-    except ValidationError:  # of our own results: no fault of the input
-        raise
-    except ValueError as error:
-        raise JobError(Status.TRAJECTORY_UNUSABLE, str(error)) from error
+    with unusable_is_said(), ExitStack() as stack:
+        return _run(job, Path(folder), stack, progress, step, began)
 
 
 def _run(

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ValidationError
 
 from ..trajectory.formats import convert_to_h5md, is_h5md, refuse_changing_cell
 from ..trajectory.h5md import Trajectory
 from ..trajectory.layout import CELL_TOLERANCE
+from .base import JobError, Status
 from .inputs import AnalyseInput
 
-__all__ = ["first_frame", "open_trajectories", "read_numbers"]
+__all__ = ["first_frame", "open_trajectories", "read_numbers", "unusable_is_said"]
+
+
+@contextmanager
+def unusable_is_said() -> Iterator[None]:
+    """Turn a ValueError about what was read into a JobError, ``TRAJECTORY_UNUSABLE``."""
+    try:
+        yield
+    except ValidationError:  # of our own results: no fault of the input
+        raise
+    except ValueError as error:
+        raise JobError(Status.TRAJECTORY_UNUSABLE, str(error)) from error
 
 
 def open_trajectories(
