@@ -17,8 +17,8 @@ Array = NDArray[np.float64]
 Interpolation = Literal["idpp", "linear"]
 
 __all__ = [
-    "MONOTONIC_EV", "Profile", "check_images", "interpolate_band", "largest_displacement",
-    "path_coordinate", "profile_of", "unwrapped",
+    "MONOTONIC_EV", "Profile", "check_images", "collapsed", "interpolate_band",
+    "largest_displacement", "path_coordinate", "profile_of", "unwrapped",
 ]  # fmt: skip
 
 # ASE is not typed
@@ -28,6 +28,8 @@ find_mic: Any = _find_mic
 SAME_CELL = 1e-3
 #: End points closer than this (Å, largest displacement of an atom) are one structure.
 SAME_STRUCTURE = 0.1
+#: Relaxed end points closer than this (Å, or this share of their first distance) are one minimum.
+COLLAPSED = 0.3
 #: A path is monotonic where no image lies outside of the energies of its ends by more (eV).
 MONOTONIC_EV = 1e-3
 #: Two ways to the end whose lengths differ less than this (Å) cannot be told apart.
@@ -136,6 +138,20 @@ def _check_order(first: Atoms, last: Atoms) -> None:
 def largest_displacement(start: Atoms, end: Atoms) -> float:
     """Return the longest way of an atom between two images by minimum image, Å."""
     return float(find_mic(end.positions - start.positions, start.cell, start.pbc)[1].max())
+
+
+def collapsed(given: Sequence[Atoms], relaxed: Sequence[Atoms]) -> str | None:
+    """Return in words that end points have relaxed into one minimum, None where they have not.
+
+    Parameters
+    ----------
+    given, relaxed
+        First and last image before and after.
+    """
+    before, apart = (largest_displacement(ends[0], ends[-1]) for ends in (given, relaxed))
+    if apart >= COLLAPSED * min(1.0, before):
+        return None
+    return f"the end points relax into one minimum ({apart:.2f} Å apart, {before:.2f} Å before)"
 
 
 def unwrapped(images: Sequence[Atoms]) -> list[Atoms]:

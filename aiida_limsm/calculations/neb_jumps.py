@@ -21,7 +21,7 @@ def jump_endpoints(
 ) -> dict[str, Any]:
     """Return the structures before and after one of the most frequent jumps.
 
-    Jumps of one length between two orbits, there and back, count as one kind. Which vacancy or
+    Jumps that symmetry makes equal, there and back, count as one kind. Which vacancy or
     interstitial a jump needs, and what is assumed: :mod:`aiida_limsm.atomistic.jump_paths`.
 
     Parameters

@@ -14,7 +14,7 @@ import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
 
-from aiida_limsm.report.neb_paths import MethodPath, compare
+from aiida_limsm.report.neb_paths import DFT, MethodPath, compare
 from aiida_limsm.units import BOHR_TO_ANGSTROM, RYDBERG_TO_EV
 
 __all__ = [
@@ -179,8 +179,14 @@ def single_point_path(path: orm.TrajectoryData, **outputs: Any) -> orm.Trajector
     return path_of(images, energies, forces)
 
 
+#: End points of two methods that are farther apart than this (Å) may be other minima.
+OTHER_MINIMUM = 0.8
+
+
 @calcfunction
-def compare_paths(methods: orm.Dict, **paths: orm.TrajectoryData) -> orm.Dict:
+def compare_paths(
+    methods: orm.Dict, one_minimum: orm.List | None = None, **paths: orm.TrajectoryData
+) -> orm.Dict:
     """Set the paths of several methods side by side.
 
     Parameters
@@ -188,6 +194,8 @@ def compare_paths(methods: orm.Dict, **paths: orm.TrajectoryData) -> orm.Dict:
     methods
         For every path: whose energies, whose path, converged or not; see
         :class:`aiida_limsm.report.neb_paths.MethodPath`.
+    one_minimum
+        Methods that relaxed both end points into one minimum.
     **paths
         Evaluated paths.
 
@@ -197,15 +205,31 @@ def compare_paths(methods: orm.Dict, **paths: orm.TrajectoryData) -> orm.Dict:
         A :class:`aiida_limsm.report.neb_paths.PathComparison`: barriers both ways of every method
         and their differences from DFT in meV.
     """
-    from aiida_limsm.atomistic.band import profile_of
+    from aiida_limsm.atomistic.band import largest_displacement, profile_of
     from aiida_limsm.compute.neb_results import PathProfile
 
-    found = []
+    found, warnings = [], []
     for name, values in methods.get_dict().items():
         path = paths[name]
-        profile = profile_of(images_of(path), path.get_array(ENERGIES), path.get_array(FORCES))
+        images = images_of(path)
+        profile = profile_of(images, path.get_array(ENERGIES), path.get_array(FORCES))
         found.append(MethodPath(**values, profile=PathProfile.of(profile)))
-    return orm.Dict(compare(found).model_dump(mode="json"))
+        if DFT not in paths or found[-1].name != values["energies_of"]:
+            continue
+        theirs = images_of(paths[DFT])
+        for end, k in (("initial", 0), ("final", -1)):
+            if (apart := largest_displacement(theirs[k], images[k])) > OTHER_MINIMUM:
+                warnings.append(
+                    f"the {end} structure of {name} is {apart:.2f} Å from that of {DFT}: these may "
+                    "be two different jumps"
+                )
+    comparison = compare(found).model_copy(
+        update={
+            "one_minimum": () if one_minimum is None else tuple(one_minimum.get_list()),
+            "warnings": tuple(warnings),
+        }
+    )
+    return orm.Dict(comparison.model_dump(mode="json"))
 
 
 @calcfunction

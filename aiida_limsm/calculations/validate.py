@@ -12,11 +12,12 @@ from pydantic import Field
 
 from aiida_limsm.compute.base import LimsmModel
 from aiida_limsm.report.neb_paths import DFT
+from aiida_limsm.report.verdict import Check, Verdict, three_digits
 
 from ._settings import read_settings
 
 __all__ = [
-    "AIMD", "FINETUNED", "FOUNDATION", "Check", "Thresholds", "Verdict", "judge_potential",
+    "AIMD", "FINETUNED", "FOUNDATION", "Thresholds", "judge_potential", "known_barriers",
     "md_start", "mean_temperature_k",
 ]  # fmt: skip
 
@@ -43,30 +44,6 @@ class Thresholds(LimsmModel):
     max_energy_rmse_mev_per_atom: Positive | None = None
     min_rdf_overlap: Annotated[float, Field(gt=0, le=1)] | None = None
     max_barrier_error_mev: Positive | None = None
-
-
-class Check(LimsmModel):
-    """One number beside its threshold; ``passed`` is None where it was not checked.
-
-    ``foundation`` is the same number of the foundation model, where there is one.
-    """
-
-    name: str
-    unit: str
-    value: float | None
-    threshold: float | None
-    passed: bool | None
-    foundation: float | None = None
-    note: str = ""
-
-
-class Verdict(LimsmModel):
-    """Whether a potential is good enough, the ``reasons`` why not, and what was not looked at."""
-
-    accepted: bool
-    reasons: tuple[str, ...]
-    not_checked: tuple[str, ...]
-    checks: tuple[Check, ...]
 
 
 @calcfunction
@@ -134,7 +111,7 @@ def judge_potential(
     Returns
     -------
     Dict
-        A :class:`Verdict`.
+        A :class:`aiida_limsm.report.verdict.Verdict`.
     """
     wanted = read_settings(Thresholds, thresholds.get_dict())
     checks = [*_error_checks(wanted, errors.get_dict(), foundation)]
@@ -160,8 +137,8 @@ def judge_potential(
 def _reason(check: Check) -> str:
     assert check.value is not None
     assert check.threshold is not None
-    limit = "at least" if check.value < check.threshold else "at most"
-    text = f"{check.name} {check.value:.3g} {check.unit}".rstrip()
+    limit = "at least" if check.least else "at most"
+    text = f"{check.name} {three_digits(check.value)} {check.unit}".rstrip()
     return f"{text}, {limit} {check.threshold:g} asked{f' ({check.note})' if check.note else ''}"
 
 
@@ -182,7 +159,7 @@ def _check(
     elif threshold is not None:
         passed = value >= threshold if least else value <= threshold
     return Check(
-        name=name, unit=unit, value=value, threshold=threshold, passed=passed,
+        name=name, unit=unit, value=value, threshold=threshold, passed=passed, least=least,
         foundation=foundation, note=note if value is None or passed is False else "",
     )  # fmt: skip
 
@@ -249,24 +226,55 @@ def _least_overlap(overlaps: Any, label: str) -> tuple[str, float] | None:
     return min(found, key=lambda pair: pair[1], default=None)
 
 
+def known_barriers(comparison: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Return whether the barriers of the potential and of DFT are known from limsm.neb.
+
+    End points that relax into one minimum are known to have none.
+    """
+    known = {
+        name
+        for name, path in comparison.get("methods", {}).items()
+        if path["converged"] is not False
+    } | set(comparison.get("one_minimum", ()))
+    return FINETUNED in known, bool(known & {DFT, f"{DFT} on the path of {FINETUNED}"})
+
+
 def _barrier_check(wanted: Thresholds, label: str, comparison: orm.Dict | None) -> Check:
-    differences = [] if comparison is None else comparison["differences"]
+    found = {} if comparison is None else comparison.get_dict()
+    flat = found.get("one_minimum", ())
+    missing, note = "no barrier of DFT", ""
+    if comparison is None:
+        missing = "no jump was given"
+    elif DFT in flat and FINETUNED in flat:
+        missing = "DFT and the potential relax both end points into one minimum"
+    elif DFT in flat or FINETUNED in flat:
+        who = "DFT relaxes" if DFT in flat else "the potential relaxes"
+        note = f"{who} both end points into one minimum"
     return _check(
         f"error of the barrier{f', {label}' if label else ''}",
         "meV",
-        _barrier_error(differences, FINETUNED),
+        _barrier_error(found, FINETUNED),
         wanted.max_barrier_error_mev,
-        missing="no jump was given" if comparison is None else "no barrier of DFT",
-        foundation=_barrier_error(differences, FOUNDATION),
+        missing=missing,
+        note=note,
+        foundation=_barrier_error(found, FOUNDATION),
     )
 
 
-def _barrier_error(differences: Any, method: str) -> float | None:
+def _barrier_error(comparison: Mapping[str, Any], method: str) -> float | None:
     """Return the larger error of both directions, each method on its own path where that is known.
 
-    Without a path of DFT its energies on the path of the potential are taken.
+    Without a path of DFT its energies on the path of the potential are taken. Where one of the two
+    has no barrier because both end points are one minimum, the lower barrier of the other counts.
     """
-    own = [entry for entry in differences if entry["method"] == method]
+    flat = comparison.get("one_minimum", ())
+    for one, other in ((method, DFT), (DFT, method)):
+        path = comparison.get("methods", {}).get(other)
+        if one in flat and path is not None:
+            profile = path["profile"]
+            ways = (profile["barrier_forward_ev"], profile["barrier_backward_ev"])
+            return 1e3 * float(min(ways))
+    own = [entry for entry in comparison.get("differences", ()) if entry["method"] == method]
     for entry in sorted(own, key=lambda entry: bool(entry["reference"] != DFT)):
         return max(abs(float(entry["forward_mev"])), abs(float(entry["backward_mev"])))
     return None

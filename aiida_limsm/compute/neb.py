@@ -26,8 +26,6 @@ __all__ = ["CHECKPOINT_FILENAME", "PATH_FILENAME", "run_neb"]
 CHECKPOINT_FILENAME = "checkpoint.npz"
 PATH_FILENAME = "path.extxyz"
 DEFAULT_IMAGES = 7
-#: Relaxed end points closer than this (Å, or this share of their first distance) are one minimum.
-COLLAPSED = 0.3
 #: An end point that moves an atom farther than this (Å) may be another minimum than was meant.
 FAR = 1.0
 
@@ -192,7 +190,7 @@ class _Run:
         return Status.FINISHED, f"band of {len(self.images)} images converged"
 
     def _relax_ends(self) -> None:
-        from aiida_limsm.atomistic.band import largest_displacement
+        from aiida_limsm.atomistic.band import collapsed
         from aiida_limsm.atomistic.neb import relax
 
         for stage, following, index in (("initial", "final", 0), ("final", "band", -1)):
@@ -203,15 +201,12 @@ class _Run:
             steps = relax(end, self.job.optimiser, self.job.fmax_ev_per_angstrom, left)
             self._follow(stage, steps, [end])
             if stage == "final":
-                apart = largest_displacement(self.images[0], end)
-                before = self._image(self.state.given[0])
-                first = largest_displacement(before, self._image(self.state.given[-1]))
-                if apart < min(COLLAPSED, COLLAPSED * first):
+                given = [self._image(self.state.given[k]) for k in (0, -1)]
+                if (text := collapsed(given, [self.images[0], end])) is not None:
                     raise _Stopped(
                         Status.END_POINTS_COLLAPSED,
-                        f"the end points relax into one minimum ({apart:.2f} Å apart, "
-                        f"{first:.2f} Å before): one of them is no minimum of this potential; "
-                        "without relax_ends the path between them shows how the energy falls",
+                        f"{text}: one of them is no minimum of this potential; without relax_ends "
+                        "the path between them shows how the energy falls",
                     )
             self.state.stage = following  # type: ignore[assignment]
             self._save()

@@ -29,15 +29,20 @@ def comparison_text(comparison: PathComparison) -> str:
                 _remark(path.converged, profile),
             ]
         )
-    text = format_columns(rows)
+    parts = [format_columns(rows)] if comparison.methods else []
     if comparison.differences:
         rows = [["method", "minus", "forwards (meV)", "backwards (meV)"]]
         rows += [
             [d.method, d.reference, f"{d.forward_mev:+.0f}", f"{d.backward_mev:+.0f}"]
             for d in comparison.differences
         ]
-        text += "\n\n" + format_columns(rows)
-    return text
+        parts.append(format_columns(rows))
+    lines = [
+        f"{name}: both end points relax into one minimum, no barrier"
+        for name in comparison.one_minimum
+    ]
+    lines += [f"warning: {words}" for words in comparison.warnings]
+    return "\n\n".join([*parts, *(["\n".join(lines)] if lines else [])])
 
 
 def neb_text(results: NebResults) -> str:

@@ -44,10 +44,16 @@ class Difference(LimsmModel):
 
 
 class PathComparison(LimsmModel):
-    """One migration path by several methods, with the differences from DFT."""
+    """One migration path by several methods, with the differences from DFT.
+
+    ``one_minimum`` names the methods that relax both end points into one minimum: they have no
+    barrier between them. ``warnings`` say what a reader of the differences must know.
+    """
 
     methods: dict[str, MethodPath]
     differences: tuple[Difference, ...] = ()
+    one_minimum: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def ordered(self) -> list[MethodPath]:

@@ -10,6 +10,7 @@ from aiida.common import AttributeDict
 from aiida.engine import ExitCode, WorkChain, if_
 from aiida.plugins import WorkflowFactory
 
+from aiida_limsm.atomistic.band import collapsed
 from aiida_limsm.calculations.kpoints import kpoints_mesh
 from aiida_limsm.calculations.neb import MlffNebCalculation
 from aiida_limsm.calculations.neb_paths import (
@@ -21,6 +22,7 @@ from aiida_limsm.calculations.neb_paths import (
     select_image,
     single_point_path,
 )
+from aiida_limsm.compute.base import Status
 from aiida_limsm.data.potential import PotentialData
 from aiida_limsm.report.neb_paths import DFT
 
@@ -105,19 +107,15 @@ class NebComparisonWorkChain(LimsmProtocolMixin, WorkChain):
             dynamic=True,
             help="LABEL, dft, dft_on_LABEL, LABEL_on_dft: images, energies, forces.",
         )
-        spec.exit_code(300, "ERROR_NO_PATH", message="No method gave a path: {reason}.")
-        spec.exit_code(
-            310, "ERROR_POTENTIAL_FAILED", message="{reason}; the other methods are compared."
-        )
-        spec.exit_code(
-            410, "ERROR_DFT_ENDS_NOT_RELAXED", message="{reason}; the potentials are compared."
-        )
-        spec.exit_code(
-            411,
-            "ERROR_DFT_NOT_CONVERGED",
-            message="{reason}; the last path is in `paths.dft` if there is one.",
-        )
-        spec.exit_code(412, "ERROR_SINGLE_POINTS", message="{reason}; the rest is compared.")
+        for status, name, message in (
+            (300, "ERROR_NO_PATH", "No method gave a path: {reason}."),
+            (310, "ERROR_POTENTIAL_FAILED", "{reason}; the other methods are compared."),
+            (320, "ERROR_ONE_MINIMUM", "No barrier: {reason}; the other methods are compared."),
+            (410, "ERROR_DFT_ENDS_NOT_RELAXED", "{reason}; the potentials are compared."),
+            (411, "ERROR_DFT_NOT_CONVERGED", "{reason}; its last path, if any, is `paths.dft`."),
+            (412, "ERROR_SINGLE_POINTS", "{reason}; the rest is compared."),
+        ):
+            spec.exit_code(status, name, message=message)
 
     @classmethod
     def get_builder_from_protocol(
@@ -163,6 +161,7 @@ class NebComparisonWorkChain(LimsmProtocolMixin, WorkChain):
         self.ctx.failures = []
         self.ctx.methods = {}
         self.ctx.paths = {}
+        self.ctx.one_minimum = []
         self.ctx.with_band = self.inputs.dft.value in ("neb", "both")
         if "images" in self.inputs:
             self.ctx.images = self.inputs.images
@@ -260,8 +259,15 @@ class NebComparisonWorkChain(LimsmProtocolMixin, WorkChain):
         for node, name in zip(relaxed, ("initial", "final"), strict=True):
             if not node.is_finished_ok:
                 self._fail(410, f"the {name} structure was not relaxed by DFT", node)
-        if all(node.is_finished_ok for node in relaxed):
-            self.ctx.ends = [node.outputs.output_structure for node in relaxed]
+        if not all(node.is_finished_ok for node in relaxed):
+            return
+        ends = [node.outputs.output_structure for node in relaxed]
+        given = [self._end(0), self._end(-1)]
+        if text := collapsed(*([end.get_ase() for end in pair] for pair in (given, ends))):
+            self._fail(320, f"{DFT}: {text}")
+            self.ctx.one_minimum.append(DFT)
+        else:
+            self.ctx.ends = ends
 
     def has_relaxed_ends(self) -> bool:
         """Return whether neb.x can start."""
@@ -342,6 +348,10 @@ class NebComparisonWorkChain(LimsmProtocolMixin, WorkChain):
     def _keep(self, energies: str, path: str, node: orm.ProcessNode, code: int) -> None:
         """Take the path of a sub-workchain over, and note if it failed."""
         if not node.is_finished_ok:
+            results = node.outputs.output_parameters if "output_parameters" in node.outputs else {}
+            if results.get("status") == Status.END_POINTS_COLLAPSED:
+                code = 320
+                self.ctx.one_minimum.append(energies)
             self._fail(code, f"{energies} on {path}" if energies != path else energies, node)
         if "path" in node.outputs:
             own = energies == path
@@ -360,25 +370,29 @@ class NebComparisonWorkChain(LimsmProtocolMixin, WorkChain):
                 "energies_of": energies, "path_of": path, "converged": converged,
             }  # fmt: skip
 
-    def _fail(self, code: int, what: str, node: orm.ProcessNode) -> None:
-        text = f"{what}: {failure_reason(node)}"
+    def _fail(self, code: int, what: str, node: orm.ProcessNode | None = None) -> None:
+        text = what if node is None else f"{what}: {failure_reason(node)}"
         self.report(text)
         self.ctx.failures.append((code, text))
 
     def results(self) -> ExitCode | None:
         """Compare what there is, draw it, and say what failed."""
         reason = "; ".join(text for _, text in self.ctx.failures)
-        if not self.ctx.paths:
+        if not self.ctx.paths and not self.ctx.one_minimum:
             return self.exit_codes.ERROR_NO_PATH.format(reason=reason)
         comparison = run_calcfunction(
             compare_paths,
             "compare_paths",
             methods=orm.Dict(self.ctx.methods),
+            one_minimum=orm.List(self.ctx.one_minimum),
             **dict(self.ctx.paths),
         )
         self.out("comparison", comparison)
-        self.out("figure", run_calcfunction(draw_paths, "draw_paths", comparison))
+        if self.ctx.paths:
+            self.out("figure", run_calcfunction(draw_paths, "draw_paths", comparison))
         if not self.ctx.failures:
             return None
         by_status = {code.status: code for code in self.exit_codes.values()}
-        return by_status[self.ctx.failures[0][0]].format(reason=reason)
+        # end points that are one minimum are a finding: what broke down goes first
+        worst = min((code for code, _ in self.ctx.failures), key=lambda code: code == 320)
+        return by_status[worst].format(reason=reason)

@@ -18,6 +18,7 @@ from aiida_limsm.calculations.validate import (
     FOUNDATION,
     Thresholds,
     judge_potential,
+    known_barriers,
     md_start,
 )
 from aiida_limsm.data.dataset import ReferenceDatasetData
@@ -223,15 +224,21 @@ class ValidateWorkChain(LimsmProtocolMixin, WorkChain):
                 self.out("parity", node.outputs.parity)
             else:
                 self.out("errors_foundation", node.outputs.output_parameters)
-        failed = NebComparisonWorkChain.exit_codes.ERROR_POTENTIAL_FAILED.status
         for label in sorted(self.inputs.get("jumps", {})):
             node = self.ctx[f"neb_{label}"]
+            found = node.outputs.comparison.get_dict() if "comparison" in node.outputs else {}
             if not node.is_finished_ok:
-                words = self.ctx.bad if node.exit_status == failed else self.ctx.missing
-                words.append(f"NEB, {label}: {one_line(node)}")
-            if "comparison" in node.outputs:
-                self.out(f"barriers.{label}", node.outputs.comparison)
-                self.out(f"figures.{label}", node.outputs.figure)
+                text = f"NEB, {label}: {one_line(node)}"
+                potential_known, dft_known = known_barriers(found)
+                # where only the foundation model failed there is a barrier to judge by
+                if not potential_known:
+                    self.ctx.bad.append(text)
+                elif not dft_known:
+                    self.ctx.missing.append(text)
+                self.report(text)
+            for name, key in (("comparison", "barriers"), ("figure", "figures")):
+                if name in node.outputs:
+                    self.out(f"{key}.{label}", node.outputs[name])
         return None
 
     def compare(self) -> dict[str, Any]:

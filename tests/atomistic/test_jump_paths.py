@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from aiida_limsm.atomistic.crystals import li3si
+from aiida_limsm.atomistic.crystals import li3si, lithium_silicide
 from aiida_limsm.atomistic.jump_paths import Jump, jump_ends, jump_kinds
 from aiida_limsm.markov.sites import SiteLattice
 
@@ -135,3 +135,27 @@ def test_kinds_join_there_and_back_and_symmetry(lattice: SiteLattice) -> None:
     kinds = jump_kinds(jumps, lattice)
     assert [(kind.orbits, kind.count) for kind in kinds] == [(("4b", "8c"), 55), (("8c", "8c"), 40)]
     assert kinds[0].jump.count == 30
+
+
+def test_jumps_of_nearly_one_length_are_two_kinds() -> None:
+    """LiSi: four ways out of the one Li site, two of them of 2.93 and 2.94 Å."""
+    crystal = lithium_silicide("LiSi", primitive=True)
+    sites = SiteLattice.from_structure(
+        crystal.cell.array, crystal.get_scaled_positions(), crystal.numbers, 3, "Li"
+    )
+    place = range(sites.n_sites)
+    every = [
+        jump_between(sites, a, b, (i, j, k))
+        for a in place
+        for b in place
+        for i in (-1, 0, 1)
+        for j in (-1, 0, 1)
+        for k in (-1, 0, 1)
+        if (a, i, j, k) != (b, 0, 0, 0)
+    ]
+    near = [jump for jump in every if jump.distance_angstrom < 3.2]
+    assert len(near) == 8 * 6
+    kinds = jump_kinds(near, sites)
+    found = {round(kind.jump.distance_angstrom, 2): kind.count // 10 for kind in kinds}
+    assert found == {2.69: 8, 2.93: 16, 2.94: 8, 3.05: 16}
+    assert jump_kinds([], sites) == []

@@ -23,6 +23,7 @@ from aiida_limsm.calculations.neb_paths import (
     compare_paths,
     dft_path,
     draw_paths,
+    images_of,
     interpolate_images,
     join_images,
     path_of,
@@ -31,6 +32,8 @@ from aiida_limsm.calculations.neb_paths import (
 )
 from aiida_limsm.data.markov_model import MarkovModelData
 from aiida_limsm.data.potential import PotentialData
+from aiida_limsm.report.neb import comparison_text
+from aiida_limsm.report.neb_paths import PathComparison
 
 Prepare = Callable[..., Any]
 Refuse = Callable[..., str]
@@ -214,9 +217,30 @@ def test_comparison_and_figure(aiida_profile: Any) -> None:
     assert own["backward_mev"] == pytest.approx(0, abs=1e-6)
     assert own["reaction_mev"] == pytest.approx(-50)
     assert found["tuned on the path of dft", "dft"]["forward_mev"] == pytest.approx(10)
+    assert (values["one_minimum"], values["warnings"]) == ([], [])
     figure = draw_paths(comparison)
     assert figure.get_content("rb").startswith(b"\x89PNG")
     assert draw_paths(comparison).get_content("rb") == figure.get_content("rb")
+
+
+def test_methods_that_found_other_minima(aiida_profile: Any) -> None:
+    methods = {
+        name: {"energies_of": name, "path_of": name, "converged": True} for name in ("dft", "tuned")
+    }
+    path = evaluated([0.0, 0.2, 0.0])
+    images = images_of(path)
+    images[-1].positions[1] += [0.0, 0.0, 0.9]
+    other = path_of(images, [0.0, 0.2, 0.0], np.zeros((3, 2, 3)))
+    comparison = compare_paths(orm.Dict(methods), orm.List(["foundation"]), dft=path, tuned=other)
+    values = PathComparison.model_validate(comparison.get_dict())
+    assert values.one_minimum == ("foundation",)
+    assert values.warnings == (
+        "the final structure of tuned is 0.90 Å from that of dft: these may be two different jumps",
+    )
+    assert comparison_text(values).splitlines()[-2:] == [
+        "foundation: both end points relax into one minimum, no barrier",
+        f"warning: {values.warnings[0]}",
+    ]
 
 
 @pytest.fixture

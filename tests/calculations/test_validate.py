@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from aiida import orm
 
-from aiida_limsm.calculations.validate import judge_potential, md_start
+from aiida_limsm.calculations.validate import judge_potential, known_barriers, md_start
 
 pytestmark = pytest.mark.usefixtures("aiida_profile")
 
@@ -108,6 +108,47 @@ def test_what_is_not_checked_is_said() -> None:
     assert valid["not_checked"][0] == (
         "force RMSE on 'valid': the dataset has no frames in 'valid'"
     )
+
+
+def flat(*one_minimum: str, **barriers: tuple[float, float]) -> orm.Dict:
+    """A comparison in which some methods have no barrier."""
+    methods = {
+        name: {
+            "converged": True,
+            "profile": {"barrier_forward_ev": forward, "barrier_backward_ev": backward},
+        }
+        for name, (forward, backward) in barriers.items()
+    }
+    return orm.Dict({"methods": methods, "differences": [], "one_minimum": list(one_minimum)})
+
+
+def test_end_points_that_are_one_minimum() -> None:
+    """The lower barrier of whoever has one is the error of the other."""
+    agreed = judge(errors(), barrier_hop=flat("finetuned", "dft"))
+    assert agreed["accepted"]
+    assert agreed["not_checked"][-1] == (
+        "error of the barrier, hop: DFT and the potential relax both end points into one minimum"
+    )
+    wrong = judge(
+        errors(), barrier_hop=flat("finetuned", "foundation", dft=(0.3, 0.08)), foundation=errors()
+    )
+    assert wrong["reasons"] == [
+        "error of the barrier, hop 80 meV, at most 50 asked (the potential relaxes both end points "
+        "into one minimum)"
+    ]
+    assert wrong["checks"][-1]["foundation"] == pytest.approx(80.0)
+    small = judge(errors(), barrier_hop=flat("dft", finetuned=(0.02, 0.4)))
+    assert small["accepted"]
+    assert small["checks"][-1]["value"] == pytest.approx(20.0)
+
+
+def test_whose_barrier_is_known() -> None:
+    both = flat("dft", finetuned=(0.1, 0.1)).get_dict()
+    assert known_barriers(both) == (True, True)
+    both["methods"]["finetuned"]["converged"] = False
+    assert known_barriers(both) == (False, True)
+    assert known_barriers(flat(finetuned=(0.1, 0.1)).get_dict()) == (True, False)
+    assert known_barriers({}) == (False, False)
 
 
 def test_what_could_not_be_measured_is_a_reason() -> None:

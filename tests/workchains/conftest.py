@@ -6,8 +6,10 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from aiida import orm
+from ase import Atoms
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = "export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=0"
@@ -69,6 +71,22 @@ def foundation(aiida_profile: object) -> orm.Data:
     from aiida_limsm.cli._demo_inputs import demo_foundation
 
     return demo_foundation()
+
+
+@pytest.fixture
+def lithium_hop(aiida_profile: object) -> list[orm.StructureData]:
+    """Li on two neighbouring tetrahedral sites of diamond silicon, 9 atoms."""
+    return [silicon_with_lithium(fraction) for fraction in (0.0, 1.0)]
+
+
+def silicon_with_lithium(fraction: float) -> orm.StructureData:
+    a = 5.46
+    silicon = np.array(
+        [[0, 0, 0], [1, 1, 1], [0, 2, 2], [1, 3, 3], [2, 0, 2], [3, 1, 3], [2, 2, 0], [3, 3, 1]]
+    )
+    lithium = (2 + fraction) * np.ones((1, 3))
+    atoms = Atoms("LiSi8", np.vstack([lithium, silicon]) * a / 4, cell=[a] * 3, pbc=True)
+    return orm.StructureData(ase=atoms)
 
 
 @pytest.fixture

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from aiida import orm
 from aiida.engine import run_get_node
-from ase import Atoms
 
 from aiida_limsm.report.neb import comparison_text
 from aiida_limsm.report.neb_paths import PathComparison
@@ -16,6 +16,8 @@ from aiida_limsm.workchains.neb import NebComparisonWorkChain
 
 pytestmark = pytest.mark.slow
 
+#: max_seconds of neb.x where it is to run out of time.
+WALLTIME_S = 5.0
 #: As in the reference calculation: 5 images, 14 Ry, ends unrelaxed 0.478 eV.
 DFT = {
     "base": {
@@ -25,30 +27,14 @@ DFT = {
 }
 
 
-def silicon_with_lithium(fraction: float) -> orm.StructureData:
-    """Diamond silicon with lithium on the way between two tetrahedral sites, 9 atoms."""
-    a = 5.46
-    silicon = np.array(
-        [[0, 0, 0], [1, 1, 1], [0, 2, 2], [1, 3, 3], [2, 0, 2], [3, 1, 3], [2, 2, 0], [3, 3, 1]]
-    )
-    lithium = (2 + fraction) * np.ones((1, 3))
-    atoms = Atoms("LiSi8", np.vstack([lithium, silicon]) * a / 4, cell=[a] * 3, pbc=True)
-    return orm.StructureData(ase=atoms)
-
-
 @pytest.fixture
-def ends(aiida_profile: Any) -> list[orm.StructureData]:
-    return [silicon_with_lithium(0.0), silicon_with_lithium(1.0)]
-
-
-@pytest.fixture
-def build(limsm_code, pw_code, neb_code, foundation, pseudo_family, ends):
+def build(limsm_code, pw_code, neb_code, foundation, pseudo_family, lithium_hop):
     """Return a function that gives a builder of the comparison."""
 
-    def make(**overrides: Any) -> Any:
+    def make(neb_code: Any = neb_code, **overrides: Any) -> Any:
         dft = overrides.pop("dft", "both")
         return NebComparisonWorkChain.get_builder_from_protocol(
-            ends, {"foundation": foundation}, limsm_code=limsm_code, pw_code=pw_code,
+            lithium_hop, {"foundation": foundation}, limsm_code=limsm_code, pw_code=pw_code,
             neb_code=neb_code, dft=dft, protocol="fast", overrides={**DFT, **overrides},
         )  # fmt: skip
 
@@ -93,17 +79,67 @@ def test_three_ways(build: Any) -> None:
     assert path.get_array("energies_ev")[0] == pytest.approx(energy, abs=1e-3)
 
 
+def test_ends_that_are_one_minimum(build: Any) -> None:
+    """Sites of hot ions need not be minima: DFT and potential find out, and neb.x is not run."""
+    builder = build(dft="neb")
+    near = builder.initial.get_ase()
+    near.positions[0] += 0.18  # of 1.37 Å to the next site
+    builder.final = orm.StructureData(ase=near)
+    outputs, node = run_get_node(builder)
+    assert node.exit_status == 320, node.exit_message
+    assert node.exit_message.startswith("No barrier: foundation: MlffNebCalculation<")
+    assert "; dft: the end points relax into one minimum (0.0" in node.exit_message
+    comparison = PathComparison.model_validate(outputs["comparison"].get_dict())
+    assert comparison.one_minimum == ("foundation", "dft")
+    assert "dft: both end points relax into one minimum" in comparison_text(comparison)
+    assert not comparison.methods
+    assert "figure" not in outputs
+    assert not jobs_of(node, "NebCalculation")
+    # what was relaxed is kept
+    assert len(outputs["paths"]["foundation"].get_stepids()) == 2
+
+
 def jobs_of(workchain: orm.WorkChainNode, label: str) -> list[orm.CalcJobNode]:
     found = [node for node in workchain.called_descendants if node.process_label == label]
     return sorted(found, key=lambda node: node.pk)
 
 
-def test_goes_on_after_the_walltime(build: Any) -> None:
-    """neb.x within an iteration, limsm after every step, until both have converged."""
-    mlff = {"max_seconds": 1e-3, "climb": False, "fmax_ev_per_angstrom": 0.5}
-    outputs, node = run_get_node(
-        build(dft="neb", relax_ends=False, max_iterations=60, base=walltime(5.0), mlff=mlff)
+@pytest.fixture
+def slow_neb_code(
+    computer: orm.Computer, neb_code: orm.InstalledCode, tmp_path: Path
+) -> orm.InstalledCode:
+    """neb.x whose first job stands still after its first iteration until its time is over.
+
+    However fast the machine is, it has to stop within the second one.
+    """
+    script = tmp_path / "neb.sh"
+    script.write_text(
+        f"""#!/bin/bash
+[ -s aiida.path ] && exec "{neb_code.filepath_executable}" "$@"
+"{neb_code.filepath_executable}" "$@" & job=$!
+until [ -s aiida.path ] || ! kill -0 $job; do sleep 0.05; done
+kill -STOP $job; sleep {WALLTIME_S}; kill -CONT $job
+wait $job
+"""
     )
+    script.chmod(0o755)
+    return orm.InstalledCode(
+        label="slow-neb", computer=computer, filepath_executable=str(script),
+        default_calc_job_plugin="quantumespresso.neb", prepend_text=neb_code.prepend_text,
+        with_mpi=False,
+    ).store()  # fmt: skip
+
+
+def test_goes_on_after_the_walltime(build: Any, slow_neb_code: orm.InstalledCode) -> None:
+    """neb.x within an iteration, limsm after every step, until both have converged."""
+    # limsm does at least one step a job, so that no time at all has it stop after each
+    mlff = {"max_seconds": 1e-9, "climb": False, "fmax_ev_per_angstrom": 0.7}
+    outputs, node = run_get_node(
+        build(
+            slow_neb_code, dft="neb", n_images=3, relax_ends=False, max_iterations=60,
+            base=walltime(WALLTIME_S), mlff=mlff, path={"path_thr": 0.3},
+        )
+    )  # fmt: skip
     assert node.is_finished_ok, node.exit_message
     jobs = jobs_of(node, "NebCalculation")
     assert len(jobs) >= 2
