@@ -38,7 +38,7 @@ class LimsmRestartWorkChain(LimsmProtocolMixin, BaseRestartWorkChain):
 
     JOB_NAMESPACE: str
     #: Start of a line of the log (a regular expression) that a job writes with a checkpoint of its
-    #: own; None where a killed job is not continued.
+    #: own; None where a killed job starts anew.
     CHECKPOINT_LINE: str | None = None
     _process_class: Any
 
@@ -81,22 +81,43 @@ class LimsmRestartWorkChain(LimsmProtocolMixin, BaseRestartWorkChain):
 
     @process_handler(priority=450)
     def handle_killed(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
-        """Continue a job that was killed after it had got on; its folder holds a checkpoint."""
-        if calculation.exit_status != self._process_class.exit_codes.ERROR_NO_RESULTS.status:
+        """Continue a job that was killed after it had got on, or repeat it, once in a row."""
+        if not self._was_killed(calculation):
             return None
-        # Without progress of its own it would be killed again: that is for a person to look at.
-        if self.CHECKPOINT_LINE is None or not self._got_on(calculation):
-            return None
-        self.ctx.inputs.parent_folder = calculation.outputs.remote_folder
-        self.report(f"{calculation.process_label}<{calculation.pk}> was killed: continuing it")
-        return ProcessHandlerReport(True)
+        label = f"{calculation.process_label}<{calculation.pk}>"
+        if self._got_on(calculation):
+            self.ctx.inputs.parent_folder = calculation.outputs.remote_folder
+            self.report(f"{label} was killed: continuing it")
+            return ProcessHandlerReport(True)
+        before = self.ctx.children[self.ctx.iteration - 2] if self.ctx.iteration > 1 else None
+        if before is None or not self._was_killed(before) or self._got_on(before):
+            # a node that failed: parent_folder is still where this job began
+            self.report(f"{label} was killed before a checkpoint of its own: once more")
+            return ProcessHandlerReport(True)
+        # twice is no accident: that is for a person to look at
+        self.ctx.is_finished = True
+        return ProcessHandlerReport(
+            True,
+            self.exit_codes.ERROR_JOB_FAILED.format(
+                label=calculation.process_label,
+                pk=calculation.pk,
+                reason="the second job in a row that was killed before a checkpoint of its own, or "
+                f"never started; see `verdi process report {calculation.pk}` and stderr.txt",
+            ),
+        )
+
+    def _was_killed(self, calculation: orm.CalcJobNode) -> bool:
+        status: int = self._process_class.exit_codes.ERROR_NO_RESULTS.status
+        return calculation.exit_status == status
 
     def _got_on(self, calculation: orm.CalcJobNode) -> bool:
+        if self.CHECKPOINT_LINE is None:
+            return False
         try:
             log = calculation.outputs.retrieved.base.repository.get_object_content(LOG_FILENAME)
         except OSError:
             return False
-        return any(re.match(str(self.CHECKPOINT_LINE), line) for line in log.splitlines())
+        return any(re.match(self.CHECKPOINT_LINE, line) for line in log.splitlines())
 
     @process_handler(priority=400)
     def handle_unrecoverable(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:

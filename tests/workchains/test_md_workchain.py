@@ -65,15 +65,40 @@ def test_a_trajectory_that_stays_where_it_was_written(limsm_code, crystal, found
     assert pointed["equilibration"]["runs"][0]["rows"] == 4
 
 
+def test_a_job_killed_at_its_start_is_repeated(limsm_code, computer, crystal, foundation, tmp_path):
+    """A node that fails twice, not in a row, costs two jobs and nothing else."""
+    program, starts = tmp_path / "failing-node", tmp_path / "starts"
+    program.write_text(
+        f"#!/bin/bash\necho >> {starts}\n"
+        # the first job dies before its first step, the second does one interval, the third dies
+        f"case $(wc -l < {starts}) in 1|3) kill -9 $$;; esac\n"
+        f'exec {limsm_code.filepath_executable} "$@"\n'
+    )
+    program.chmod(0o755)
+    whole, _ = run_get_node(builder(limsm_code, crystal, foundation))
+    outputs, node = run_get_node(
+        builder(make_code(computer, str(program)), crystal, foundation, max_seconds=1e-3)
+    )
+    assert node.is_finished_ok, node.exit_message
+    jobs = sorted((n for n in node.called if isinstance(n, orm.CalcJobNode)), key=lambda n: n.pk)
+    assert [job.exit_status for job in jobs[:4]] == [302, 400, 302, 400]
+    assert "parent_folder" not in jobs[1].inputs
+    # the fourth began where the third had begun, at the checkpoint of the second
+    assert jobs[3].inputs.parent_folder == jobs[2].inputs.parent_folder
+    assert jobs[3].inputs.parent_folder == jobs[1].outputs.remote_folder
+    assert outputs["trajectory"].sha256 == whole["trajectory"].sha256
+
+
 def test_a_job_that_never_got_on_is_not_tried_for_ever(computer, crystal, foundation):
     node = run_get_node(builder(make_code(computer, "/bin/false"), crystal, foundation)).node
-    assert node.exit_status == 402
-    (job,) = (n for n in node.called if isinstance(n, orm.CalcJobNode))
-    assert job.exit_status == 302
+    assert node.exit_status == 310
+    assert "second job in a row that was killed" in node.exit_message
+    jobs = [n for n in node.called if isinstance(n, orm.CalcJobNode)]
+    assert [job.exit_status for job in jobs] == [302, 302]
 
 
 def make_code(computer, path):
     return orm.InstalledCode(
-        label="false", computer=computer, filepath_executable=path,
-        default_calc_job_plugin="limsm.md", with_mpi=False,
+        label=Path(path).name, computer=computer, filepath_executable=path,
+        default_calc_job_plugin="limsm.md", prepend_text="export OMP_NUM_THREADS=1", with_mpi=False,
     ).store()  # fmt: skip
