@@ -21,6 +21,8 @@ from .md import MolecularDynamicsWorkChain
 if TYPE_CHECKING:
     from .series import DiffusionSeriesWorkChain
 
+#: Outputs of MolecularDynamicsWorkChain that can be analysed.
+ANALYSED = ("trajectory", "mobile")
 #: Fields of an MD job that the series sets itself.
 OWN = ("temperature_k", "more_temperatures_k", "replicas", "barostat")
 
@@ -104,14 +106,21 @@ def validate_series(inputs: Any, _: Any) -> str | None:
             inputs["supercells"].get_list(),
             inputs["size_temperatures"].get_list() if "size_temperatures" in inputs else None,
         )
-        analysed = species_of(inputs, "markov", "analyse", "species")
-        if analysed != mobile:
-            raise ValueError(f"markov: analyses {analysed}, the MD has {mobile} as mobile species")
+        species = species_of(inputs, "markov", "analyse", "species")
+        if species != mobile:
+            raise ValueError(f"markov: analyses {species}, the MD has {mobile} as mobile species")
         parameters = inputs["md"]["md"]["parameters"].get_dict()
         if given := [name for name in OWN[1:] if parameters.get(name) not in (None, 1, [])]:
             raise ValueError(
                 f"md: leave {', '.join(given)} out; temperatures and replicas are inputs of "
                 "the series, and its cells are constant"
+            )
+        analysed = inputs["analysed"].value if "analysed" in inputs else ANALYSED[0]
+        if analysed not in ANALYSED:
+            raise ValueError(f"analysed: choose one of {', '.join(ANALYSED)}, not '{analysed}'")
+        if analysed == "mobile" and parameters.get("mobile_interval_steps") is None:
+            raise ValueError(
+                "analysed: 'mobile' needs mobile_interval_steps in the MD's parameters"
             )
         _check_jobs(inputs)
     except ValueError as error:
@@ -153,6 +162,7 @@ def fill_builder(
     replicas: int | None = None,
     length_ns: float | None = None,
     store: Literal["repository", "remote"] | None = None,
+    analysed: Literal["trajectory", "mobile"] | None = None,
     protocol: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     options: dict[str, Any] | None = None,
@@ -177,6 +187,8 @@ def fill_builder(
         Of each trajectory; the protocol's where None.
     store
         Where trajectories are kept, as for MolecularDynamicsWorkChain.
+    analysed
+        ``trajectory`` (the default) or ``mobile``, which needs ``mobile_interval_steps``.
     protocol
         ``fast``, ``balanced`` or ``stringent``.
     overrides
@@ -208,6 +220,8 @@ def fill_builder(
         builder.size_temperatures = orm.List(list(size_temperatures_k))
     builder.replicas = orm.Int(inputs["replicas"] if replicas is None else replicas)
     builder.max_concurrent = orm.Int(inputs["max_concurrent"])
+    if analysed is not None:
+        builder.analysed = orm.Str(analysed)
     common: dict[str, Any] = {"protocol": protocol, "options": options}
     builder.md = plain(
         MolecularDynamicsWorkChain.get_builder_from_protocol(

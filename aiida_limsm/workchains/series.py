@@ -58,6 +58,13 @@ class DiffusionSeriesWorkChain(LimsmProtocolMixin, FirstDoneMixin, WorkChain):
         )
         spec.input("replicas", valid_type=orm.Int, default=lambda: orm.Int(1))
         spec.input(
+            "analysed",
+            valid_type=orm.Str,
+            default=lambda: orm.Str("trajectory"),
+            help="What the analysis reads: `trajectory`, or `mobile`, the mobile ions at their own "
+            "interval, without a look at the framework.",
+        )
+        spec.input(
             "max_concurrent",
             valid_type=orm.Int,
             default=lambda: orm.Int(20),
@@ -182,7 +189,9 @@ class DiffusionSeriesWorkChain(LimsmProtocolMixin, FirstDoneMixin, WorkChain):
         for replica, name in enumerate(self._md_labels(member)):
             node = self._process_of(name)
             if node.is_finished_ok:
-                inputs.analyse.trajectories[f"r{replica}"] = node.outputs.trajectory
+                inputs.analyse.trajectories[f"r{replica}"] = node.outputs[
+                    self.inputs.analysed.value
+                ]
                 self.out(f"trajectories.{member}_r{replica}", node.outputs.trajectory)
         if inputs.analyse.parameters.get_dict().get("sites") != "density":
             inputs.analyse.sites = self.inputs.get("sites", self.inputs.structure)

@@ -49,6 +49,15 @@ def test_length_and_store_reach_the_job(limsm_code, crystal, foundation):
     assert refusal(builder) is None
 
 
+@pytest.mark.parametrize("protocol", ["fast", "balanced", "stringent"])
+def test_friction_equilibrates_and_does_not_slow_what_is_analysed(
+    limsm_code, crystal, foundation, protocol
+):
+    parameters = filled(limsm_code, crystal, foundation, protocol=protocol).md.parameters
+    assert parameters["equilibration_thermostat"] == "langevin"
+    assert parameters["thermostat"] == "csvr"
+
+
 def test_what_stays_is_not_cleaned_away(limsm_code, crystal, foundation):
     builder = filled(limsm_code, crystal, foundation, store="remote")
     builder.clean_workdir = orm.Bool(True)

@@ -90,12 +90,21 @@ def test_the_builder_refuses(limsm_code, crystal, foundation, changes, message):
         ("supercells", [], "supercells: give at least one"),
         ("replicas", 0, "replicas: give at least 1"),
         ("max_concurrent", 0, "max_concurrent: give at least 1"),
+        ("size_temperatures", [300.0], "300 K is none of the temperatures"),
+        ("analysed", "mobile", "analysed: 'mobile' needs mobile_interval_steps"),
+        ("analysed", "ions", "analysed: choose one of trajectory, mobile, not 'ions'"),
     ],
 )
 def test_the_process_refuses(limsm_code, crystal, foundation, name, value, message):
     builder = filled(limsm_code, crystal, foundation)
-    builder[name] = orm.List(value) if isinstance(value, list) else orm.Int(value)
+    builder[name] = orm.to_aiida_type(value)
     assert message in refusal(builder)
+
+
+def test_mobile_ions_at_their_own_interval(limsm_code, crystal, foundation):
+    overrides = {"md": {"md": {"mobile_interval_steps": 2}}}
+    builder = filled(limsm_code, crystal, foundation, analysed="mobile", overrides=overrides)
+    assert refusal(builder) is None
 
 
 def test_runs_of_one_job_are_refused(limsm_code, crystal, foundation):

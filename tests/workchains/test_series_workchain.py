@@ -16,11 +16,12 @@ def test_series_with_a_member_that_melts(limsm_code, crystal, sites, foundation)
         "steps": 300,
         "equilibration_steps": 0,
         "frame_interval_steps": 4,
+        "mobile_interval_steps": 2,
         "max_framework_msd_angstrom2": 0.8,
     }
     builder = DiffusionSeriesWorkChain.get_builder_from_protocol(
         limsm_code, crystal, foundation, sites=sites, supercells=[[1, 1, 1], [2, 1, 1]],
-        temperatures_k=[700.0, 4500.0], protocol="fast",
+        temperatures_k=[700.0, 4500.0], analysed="mobile", protocol="fast",
         overrides={"md": {"md": md}, "max_concurrent": 3},
     )  # fmt: skip
     outputs, node = run_get_node(builder)
@@ -45,5 +46,8 @@ def test_series_with_a_member_that_melts(limsm_code, crystal, sites, foundation)
     run = links["md_s2x1x1_T700K_r0"]
     assert run.inputs.md.structure.creator == links["supercell_2x1x1"]
     assert run.inputs.md.parameters["temperature_k"] == 700.0
-    assert outputs["diffusion"]["s2x1x1_T700K"] == links["markov_s2x1x1_T700K"].outputs.diffusion
+    analysis = links["markov_s2x1x1_T700K"]
+    assert analysis.inputs.analyse.trajectories.r0 == run.outputs.mobile
+    assert outputs["trajectories"]["s2x1x1_T700K_r0"] == run.outputs.trajectory
+    assert outputs["diffusion"]["s2x1x1_T700K"] == analysis.outputs.diffusion
     assert isinstance(links["collect_series"], orm.CalcFunctionNode)
