@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from aiida_limsm.markov.neighbours import nearest_distances
 from aiida_limsm.markov.operations import identity_operations, site_operations
+from aiida_limsm.markov.orientation import orientations
 from aiida_limsm.markov.sites import SiteLattice
 
 from .band import check_images, find_mic
@@ -111,7 +112,8 @@ def jump_ends(structure: Atoms, lattice: SiteLattice, jump: Jump, species: str) 
     structure
         The crystal, or a supercell of it, with the mobile ions where they rest.
     lattice
-        Sites of the model; its cell must tile that of the structure.
+        Sites of the model; its cell must tile that of the structure, turned if need be: the
+        analysis may have turned the crystal onto its MD cell.
     jump
         Which jump.
     species
@@ -124,13 +126,12 @@ def jump_ends(structure: Atoms, lattice: SiteLattice, jump: Jump, species: str) 
         meet its own image; names the remedy.
     """
     cell = structure.cell.array
-    fitted = lattice.matched_to(cell)
+    ions = np.flatnonzero(structure.numbers == atomic_numbers[species])
+    fitted = _laid_on(structure, ions, lattice)
     place = {label: index for index, label in enumerate(fitted.labels)}
     here = fitted.positions[place[jump.from_site]]
     there = fitted.positions[place[jump.to_site]] + np.array(jump.image) @ fitted.cell
-    reach = 0.5 * float(nearest_distances(fitted.cell, fitted.positions).min())
-    ions = np.flatnonzero(structure.numbers == atomic_numbers[species])
-    _check_on_sites(structure, ions, fitted, reach)
+    reach = _reach(fitted)
     start, target = (_ion_at(structure, ions, point, reach) for point in (here, there))
     if start is not None and start == target:
         raise ValueError(
@@ -167,18 +168,67 @@ def jump_ends(structure: Atoms, lattice: SiteLattice, jump: Jump, species: str) 
     return JumpEnds(initial, final, moving, mechanism)
 
 
-def _check_on_sites(
-    structure: Atoms, ions: NDArray[np.int64], lattice: SiteLattice, reach: float
-) -> None:
+def _laid_on(structure: Atoms, ions: NDArray[np.int64], lattice: SiteLattice) -> SiteLattice:
+    """Return the lattice strained onto a structure, in the orientation that fits its atoms best."""
+    cell = structure.cell.array
+    found: list[tuple[float, SiteLattice]] = []
+    problem: ValueError | None = None
+    for turned in (lattice, *orientations(lattice, cell)):
+        try:
+            fitted = turned.matched_to(cell)
+        except ValueError:
+            continue
+        try:
+            _check_on_sites(structure, ions, fitted)
+        except ValueError as error:
+            problem = problem or error
+            continue
+        # the sites alone may have more symmetry than the crystal
+        found.append((round(_framework_distance(structure, fitted), 2), fitted))
+    if not found:
+        edges = " × ".join(f"{edge:.2f}" for edge in np.linalg.norm(lattice.cell, axis=1))
+        raise problem or ValueError(
+            f"the cell of the model's sites ({edges} Å) does not tile that of the structure: take "
+            "a supercell that is a multiple of it"
+        )
+    return min(found, key=lambda entry: entry[0])[1]
+
+
+def _check_on_sites(structure: Atoms, ions: NDArray[np.int64], lattice: SiteLattice) -> None:
     """Refuse a structure whose ions lie beside the sites, such as one of another origin."""
-    for ion in ions:
-        away = (structure.positions[ion] - lattice.positions) @ np.linalg.inv(lattice.cell)
-        distance = np.linalg.norm((away - np.rint(away)) @ lattice.cell, axis=1).min()
-        if distance > reach:
-            raise ValueError(
-                f"atom {ion + 1} is {distance:.2f} Å from the next site of the model: give the "
-                "structure that marked the sites, or a supercell of it in the same setting"
-            )
+    distance = _nearest(structure.positions[ions], lattice.positions, lattice.cell)
+    far = int(np.argmax(distance)) if len(ions) else 0
+    if len(ions) and distance[far] > _reach(lattice):
+        raise ValueError(
+            f"atom {ions[far] + 1} is {distance[far]:.2f} Å from the next site of the model: give "
+            "the structure that marked the sites, or a supercell of it with the same origin"
+        )
+
+
+def _framework_distance(structure: Atoms, lattice: SiteLattice) -> float:
+    """Return the mean distance (Å) of the other atoms from their places in the crystal."""
+    distances = [
+        _nearest(
+            structure.positions[structure.numbers == number],
+            lattice.framework_positions[lattice.framework_numbers == number],
+            lattice.cell,
+        )
+        for number in np.intersect1d(structure.numbers, lattice.framework_numbers)
+    ]
+    return float(np.concatenate(distances).mean()) if distances else 0.0
+
+
+def _nearest(
+    points: NDArray[np.float64], places: NDArray[np.float64], cell: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the distance of every point from the next of the places, whose lattice is ``cell``."""
+    away = find_mic((points[:, None] - places[None]).reshape(-1, 3), cell, [True] * 3)[1]
+    return np.asarray(away.reshape(len(points), len(places)).min(axis=1, initial=np.inf))
+
+
+def _reach(lattice: SiteLattice) -> float:
+    """Return half of the shortest distance of two sites: what lies farther away is on none."""
+    return 0.5 * float(nearest_distances(lattice.cell, lattice.positions).min())
 
 
 def _ion_at(

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ase import Atoms
+from scipy.spatial.transform import Rotation
 
 from aiida_limsm.atomistic.crystals import li3si, lithium_silicide
 from aiida_limsm.atomistic.jump_paths import Jump, jump_ends, jump_kinds
@@ -124,6 +125,14 @@ def test_a_structure_that_does_not_fit(lattice: SiteLattice, near: Jump) -> None
         jump_ends(Atoms("Li", cell=[5, 7, 9], pbc=True), lattice, near, "Li")
 
 
+def test_kinds_without_operations(lattice: SiteLattice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a cell too large for its operations there and back is all that is joined."""
+    monkeypatch.setattr("aiida_limsm.markov.operations.MAX_ENTRIES", 10)
+    there, back = jump_between(lattice, 0, 4, (0, 0, 0)), jump_between(lattice, 4, 0, (0, 0, 0))
+    other = jump_between(lattice, 0, 5, (0, 0, 0))
+    assert [kind.count for kind in jump_kinds([there, other, back], lattice)] == [20, 10]
+
+
 def test_kinds_join_there_and_back_and_symmetry(lattice: SiteLattice) -> None:
     there, back = jump_between(lattice, 0, 4, (0, 0, 0)), jump_between(lattice, 4, 0, (0, 0, 0))
     other = jump_between(lattice, 0, 5, (0, 0, 0))
@@ -159,3 +168,16 @@ def test_jumps_of_nearly_one_length_are_two_kinds() -> None:
     found = {round(kind.jump.distance_angstrom, 2): kind.count // 10 for kind in kinds}
     assert found == {2.69: 8, 2.93: 16, 2.94: 8, 3.05: 16}
     assert jump_kinds([], sites) == []
+
+    # the analysis turned the crystal onto its MD cell; lithium alone would fit in several ways
+    turn = Rotation.from_rotvec([0.3, -1.1, 0.4]).as_matrix()
+    turned = replace(
+        sites, cell=sites.cell @ turn, positions=sites.positions @ turn,
+        framework_positions=sites.framework_positions @ turn,
+    )  # fmt: skip
+    big = crystal.repeat(2)
+    for kind in kinds:
+        for lattice in (sites, turned):
+            ends = jump_ends(big, lattice, kind.jump, "Li")
+            way = ends.final.positions[ends.moving] - ends.initial.positions[ends.moving]
+            assert np.linalg.norm(way) == pytest.approx(kind.jump.distance_angstrom, abs=1e-6)
