@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from aiida import orm
 from aiida.engine import run_get_node
+from aiida.manage.caching import enable_caching
 
 from aiida_limsm.data.dataset import ReferenceDatasetData
 from aiida_limsm.workchains.validate import ValidateWorkChain
@@ -117,6 +118,55 @@ def test_rejected_with_reasons_and_everything_kept(
     assert outputs["verdict"]["accepted"]
     assert [check["passed"] for check in outputs["verdict"]["checks"]] == [True, None, True, None]
     assert "MolecularDynamicsWorkChain" not in {n.process_label for n in node.called}
+
+
+@pytest.mark.slow
+def test_barriers_beside_neb_x(
+    limsm_code: Any,
+    pw_code: Any,
+    neb_code: Any,
+    pseudo_family: None,
+    foundation: Any,
+    dataset: Any,
+    lithium_hop: list[orm.StructureData],
+) -> None:
+    """The foundation model never saw lithium in silicon: 0.1 eV where DFT has 0.45."""
+    dft = {"kpoints_distance": 0.6, "pw": {"parameters": {"SYSTEM": {"ecutwfc": 14.0}}}}
+    neb = {"n_images": 3, "relax_ends": False, "path": {"path_thr": 0.3}, "base": dft}
+
+    def judged(limit_mev: float) -> tuple[Any, orm.WorkChainNode]:
+        thresholds = {"max_barrier_error_mev": limit_mev, "max_energy_rmse_mev_per_atom": None}
+        made = builder(
+            limsm_code, foundation, dataset, jumps={"hop": lithium_hop}, pw_code=pw_code,
+            neb_code=neb_code,
+            overrides={"thresholds": thresholds, "neb": {**neb, "mlff": {"max_steps": 100}}},
+        )  # fmt: skip
+        found: tuple[Any, orm.WorkChainNode] = run_get_node(made)
+        return found
+
+    with enable_caching(identifier="aiida.calculations:*"):
+        outputs, node = judged(100.0)
+        again, accepted = judged(900.0)
+    assert node.exit_status == 420, node.exit_message
+    assert node.exit_message.startswith("Rejected because: error of the barrier, hop ")
+    assert node.exit_message.endswith(" meV, at most 100 asked")
+    methods = outputs["barriers"]["hop"]["methods"]
+    dft_ev, own_ev = (methods[key]["profile"]["barrier_forward_ev"] for key in ("dft", "finetuned"))
+    assert 0.3 < dft_ev < 0.7
+    assert 0.0 < own_ev < 0.3
+    barrier = outputs["verdict"]["checks"][-1]
+    assert barrier["value"] == pytest.approx(1e3 * abs(dft_ev - own_ev), abs=5.0)
+    assert barrier["passed"] is False
+    assert outputs["figures"]["hop"].get_content("rb").startswith(b"\x89PNG")
+    assert set(methods) == {"dft", "finetuned", "finetuned on the path of dft"}
+
+    # the same jobs, out of the cache, under another threshold
+    assert accepted.is_finished_ok, accepted.exit_message
+    assert again["verdict"]["accepted"]
+    assert again["verdict"]["checks"][-1]["value"] == barrier["value"]
+    jobs = [n for n in accepted.called_descendants if n.process_label == "NebCalculation"]
+    assert [job.base.caching.is_created_from_cache for job in jobs] == [True] * len(jobs)
+    assert jobs
 
 
 @pytest.fixture
