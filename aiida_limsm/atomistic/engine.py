@@ -16,12 +16,17 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
+from .compiled import compiled
 from .neighbours import SkinList
 
 Array = NDArray[np.float64]
 Anchor = tuple[Array, Array]
 
 SKIN_ANGSTROM = 0.5
+
+#: How far a compiled model's forces (eV/Å) and energy per atom (eV) may be from the model's own, by
+#: the bytes of a number: a hundred times what rounding makes.
+_COMPILED_TOLERANCE = {4: 1e-3, 8: 1e-9}
 
 
 @dataclass(frozen=True)
@@ -147,6 +152,41 @@ class MaceEngine:
             for k, key in enumerate(systems)
         }
 
+    def compile(self, systems: Mapping[int, Atoms], stress: bool) -> None:
+        """Compile the model for graphs of as many systems, and see that its results stay.
+
+        Raises
+        ------
+        ValueError
+            Torch cannot compile it here, or results differ; says what to do.
+        """
+        rng = np.random.default_rng(0)
+        shaken = {}
+        for key, atoms in systems.items():
+            shaken[key] = Atoms(atoms)  # displaced, or symmetry makes forces zero and all right
+            shaken[key].positions += rng.normal(scale=0.05, size=atoms.positions.shape)
+        expected = self.evaluate(shaken, stress)
+        model, self._model = self._model, compiled(self._model, self._device)
+        try:
+            found = self.evaluate(shaken, stress)
+        except Exception as error:  # torch's compilers raise anything
+            self._model = model
+            raise ValueError(
+                "compile_model: torch cannot compile the model here; it needs a C++ compiler (g++, "
+                f"or CXX) and Python's headers, else leave it out: {_first_line(error)}"
+            ) from error
+        finally:
+            self._lists.clear()
+        tolerance = _COMPILED_TOLERANCE[self._dtype.itemsize]
+        for key, one in expected.items():
+            away = np.abs(found[key].forces - one.forces).max()
+            energy = abs(found[key].energy_ev - one.energy_ev) / len(shaken[key])
+            if not max(away, energy) < tolerance:  # NaN as well
+                raise ValueError(
+                    f"compile_model: compiled, the model gives forces {away:.1g} eV/Å and energies "
+                    f"{energy:.1g} eV per atom away from what they were: leave it out"
+                )
+
     def anchor(self, key: int) -> Anchor | None:
         """Return the positions and the cell that the neighbour list was built with."""
         return self._list(key).anchor
@@ -177,6 +217,11 @@ class MaceEngine:
             moved = {name: tensor.to(self._device) for name, tensor in tensors.items()}
             self._fixed = signature, {"starts": starts, "tensors": moved}
         return self._fixed[1]
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def _matrix(stress: Any) -> Array:

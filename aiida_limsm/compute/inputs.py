@@ -49,7 +49,8 @@ class MdInput(LimsmModel):
     ``barostat`` goes with the chain; ``pressure_gpa`` is the target. Run k of ``replicas`` at
     ``temperature_k`` and at each of ``more_temperatures_k`` has the seed ``seed`` + k.
     ``batch_size`` runs share a graph; None chooses: several for small cells. ``workers`` processes
-    work side by side, with ``threads`` each. ``committee_files`` are further potentials, whose
+    work side by side, with ``threads`` each. ``compile_model`` has torch compile the model first:
+    a minute or two for faster steps. ``committee_files`` are further potentials, whose
     forces are compared with those of the one that drives.
     """
 
@@ -86,6 +87,7 @@ class MdInput(LimsmModel):
     max_committee_spread_ev_per_angstrom: Positive | None = None
     max_seconds: Positive | None = None
     engine: Literal["mace", "ase"] = "mace"
+    compile_model: bool = False
     batch_size: PositiveInt | None = None
     workers: PositiveInt = 1
     device: Device = "cpu"
@@ -115,6 +117,8 @@ class MdInput(LimsmModel):
                 "mobile_interval_steps is for a constant cell, in which sites have places: leave "
                 "it or the barostat out"
             )
+        if self.compile_model and self.engine != "mace":
+            raise ValueError("compile_model goes with engine 'mace'")
         if self.max_committee_spread_ev_per_angstrom is not None and not self.committee_files:
             raise ValueError("max_committee_spread_ev_per_angstrom needs committee_files")
         temperatures = (self.temperature_k, *self.more_temperatures_k)

@@ -46,7 +46,7 @@ _IDENTITY_FIELDS = (
     "thermostat_time_fs", "equilibration_thermostat", "barostat", "pressure_gpa",
     "barostat_time_fs", "time_step_fs", "equilibration_steps", "frame_interval_steps",
     "mobile_interval_steps", "thermo_interval_steps", "seed", "mobile_species", "dtype", "head",
-    "engine", "committee_files", "committee_interval_steps",
+    "engine", "compile_model", "committee_files", "committee_interval_steps",
 )  # fmt: skip
 
 
@@ -72,6 +72,7 @@ def read_group(folder: Path, group: GroupPlan, identity: dict[str, Any]) -> dict
     if not path.exists():
         return {}
     states, found = read_checkpoints(path)
+    found.setdefault("compile_model", False)  # checkpoints before 0.1 lack it
     for name, value in identity.items():
         if name == "batch_size" and found.get(name) != value:
             raise ValueError(

@@ -80,7 +80,7 @@ def run_groups(
     progress: Callable[[str], None],
 ) -> list[GroupResult]:
     """Run groups one after the other in this process; all of them where ``numbers`` is None."""
-    from aiida_limsm.atomistic.engine import AseEngine, MaceEngine
+    from aiida_limsm.atomistic.engine import AseEngine, Engine, MaceEngine
     from aiida_limsm.atomistic.potential import load_calculator
 
     def load(name: str) -> Any:
@@ -91,6 +91,15 @@ def run_groups(
     try:
         calculator = load(job.potential_file)
         committee = [load(name) for name in job.committee_files]
+        engine: Engine
+        if job.engine == "ase":
+            engine = AseEngine(calculator)
+        else:
+            engine = mace = MaceEngine(calculator)
+            if job.compile_model:
+                progress("compiling the model: a minute or two, less if torch has kept it")
+                alike = prepared.groups[chosen[0]].runs
+                mace.compile({run.key: prepared.atoms for run in alike}, job.barostat is not None)
         for number in chosen:
             group = make_group(job, folder, prepared, number, should_stop, progress)
             # every job takes a step at least, so that one which is restarted comes to its end
@@ -98,7 +107,6 @@ def run_groups(
             if reason is not None:
                 results.append(group.skip(reason))
                 continue
-            engine = AseEngine(calculator) if job.engine == "ase" else MaceEngine(calculator)
             results.append(group.run(engine, committee))
     except ValueError as error:
         raise JobError(Status.INVALID_INPUT, str(error)) from error
