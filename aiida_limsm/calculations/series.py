@@ -14,7 +14,7 @@ from aiida_limsm.markov.series import ArrheniusFit, SizeSeries, arrhenius, size_
 from aiida_limsm.markov.tensor import RESOLVED_ERRORS, is_isotropic
 from aiida_limsm.report.format import format_with_error
 
-__all__ = ["collect_series"]
+__all__ = ["collect_series", "fit_rows", "varied_axis"]
 
 Row = dict[str, Any]
 
@@ -60,19 +60,34 @@ def collect_series(members: orm.Dict, **diffusion: orm.Data) -> orm.Dict:
             lengths[AXES.index(axis)] if axis else abs(np.linalg.det(cell)) ** (1 / 3)
         )
     found.sort(key=lambda row: (row["length_angstrom"], row["supercell"], row["temperature_k"]))
-    temperatures = sorted({row["temperature_k"] for row in found})
-    supercells = list(dict.fromkeys(tuple(row["supercell"]) for row in found))[::-1]
-    size = [_over_size([r for r in found if r["temperature_k"] == t], axis) for t in temperatures]
-    fits = [_over_temperature([r for r in found if tuple(r["supercell"]) == s]) for s in supercells]
     return orm.Dict(
         {
             "rows": found,
             "length_axis": axis,
-            "size": [entry for entry in size if entry is not None],
-            "arrhenius": [entry for entry in fits if entry is not None],
+            **fit_rows(found, axis),
             "failed": asked["failed"],
         }
     )
+
+
+def fit_rows(rows: Sequence[Row], axis: str | None) -> dict[str, list[Row]]:
+    """Return ``size`` and ``arrhenius`` of :func:`collect_series`.
+
+    Parameters
+    ----------
+    rows
+        Its ``rows``, sorted by length.
+    axis
+        Its ``length_axis``.
+    """
+    temperatures = sorted({row["temperature_k"] for row in rows})
+    supercells = list(dict.fromkeys(tuple(row["supercell"]) for row in rows))[::-1]
+    size = [_over_size([r for r in rows if r["temperature_k"] == t], axis) for t in temperatures]
+    fits = [_over_temperature([r for r in rows if tuple(r["supercell"]) == s]) for s in supercells]
+    return {
+        "size": [entry for entry in size if entry is not None],
+        "arrhenius": [entry for entry in fits if entry is not None],
+    }
 
 
 def varied_axis(supercells: Sequence[Sequence[int]]) -> str | None:
