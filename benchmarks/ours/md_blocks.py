@@ -1,7 +1,7 @@
 """MD in blocks of steps, one per line of standard input, so that two programs can take turns.
 
 Says for each block what it took: wall and CPU seconds, and the share of the force evaluation.
-Usage: md_blocks.py (ase | limsm) CELLS REPLICAS WORKERS THREADS FOLDER
+Usage: md_blocks.py (ase | limsm | compiled) CELLS REPLICAS THREADS FOLDER
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from aiida_limsm.compute.inputs import MdInput
 from aiida_limsm.compute.md import run_md
 
 warnings.simplefilter("ignore")
-kind, cells, replicas, workers, threads, place = sys.argv[1:]
+kind, cells, replicas, threads, place = sys.argv[1:]
 MODEL = Path(resources.__file__).parent / "demo_foundation" / "demo_foundation.model"
 atoms = lithium_silicide("Li13Si4").repeat(tuple(int(n) for n in cells.split("x")))
 
@@ -48,7 +48,7 @@ def limsm(steps: int) -> dict[str, float]:
     (folder / "checkpoint.npz").unlink(missing_ok=True)
     job = MdInput(
         temperature_k=500.0, steps=steps, frame_interval_steps=10, replicas=int(replicas),
-        workers=int(workers), threads=int(threads), max_temperature_factor=100,
+        threads=int(threads), compile_model=kind == "compiled", max_temperature_factor=100,
     )  # fmt: skip
     results = run_md(job, folder, lambda line: None)
     assert results.status.value == "finished", results.message

@@ -332,24 +332,6 @@ def test_replicas_are_no_copies(make_md_folder: MakeFolder) -> None:
         np.testing.assert_allclose(trajectory.frame(-1), frames[0], atol=1e-4)
 
 
-@pytest.mark.parametrize("changes", [{"dtype": "float64"}, {"barostat": "flexible"}])
-def test_engines_agree(make_md_folder: MakeFolder, changes: dict[str, Any]) -> None:
-    from aiida_limsm.trajectory.h5md import Trajectory
-
-    changes = {**changes, "thermostat": "nose_hoover_chain", "steps": 20}
-    ends, energies = [], []
-    for engine in ("ase", "mace"):
-        folder = make_md_folder(engine)
-        results = run(folder, engine=engine, **changes)
-        assert results.status is Status.FINISHED
-        with Trajectory(folder / "trajectory.h5") as trajectory:
-            ends.append(trajectory.frame(-1))
-            assert (trajectory.cell_changes_at is not None) == ("barostat" in changes)
-            energies.append(trajectory.potential_energy)
-    np.testing.assert_allclose(ends[0], ends[1], atol=1e-4)
-    np.testing.assert_allclose(energies[0], energies[1], atol=1e-3)
-
-
 def test_a_barostat_writes_its_cells(make_md_folder: MakeFolder) -> None:
     from aiida_limsm.trajectory.h5md import Trajectory
 
