@@ -13,7 +13,8 @@ import h5py
 import numpy as np
 from ase import Atoms
 from ase.calculators.espresso import Espresso, EspressoProfile
-from measuring import LIMSM, ROOT, SCRATCH, measure, note, save, table
+from committee_figure import draw
+from measuring import LIMSM, RESULTS, ROOT, SCRATCH, measure, note, save, table
 
 from aiida_limsm.atomistic.committee import calibrate, rank_correlation
 from aiida_limsm.atomistic.crystals import li3si, li11si4, lithium_silicide
@@ -37,6 +38,15 @@ STRATEGIES: dict[str, dict[str, Any]] = {
 #: Which members have all frames: all of them, the first, none.
 KINDS = {"other seeds": MEMBERS, "all but the first drawn": 1, "all drawn": 0}
 SAMPLES = 400
+#: Committees in the figure.
+SHOWN = (
+    "fine-tuned, other seeds",
+    "fine-tuned, all but the first drawn",
+    "from scratch, other seeds",
+)
+#: Groups of frames in the figure, each with how many groups of the table it holds.
+COLOURS = {"like the training": 4, "displaced by 0.2, 0.3 Å": 2, "strained": 1, "other defects": 4,
+           "other compositions": 3}  # fmt: skip
 
 
 def main() -> None:
@@ -52,7 +62,7 @@ def main() -> None:
     for name, frames in {**training(aimd), "test": test}.items():
         label(name, frames)
     sizes = {group: len(frames) for group, frames in groups.items()}
-    results, rows, by_group = {}, [], []
+    results, rows, by_group, points = {}, [], [], {}
     for strategy in STRATEGIES:
         for kind, whole in KINDS.items():
             name = f"{strategy}, {kind}"
@@ -61,10 +71,13 @@ def main() -> None:
             rows.append([name, *found.row()])
             if whole != 0:
                 by_group.append((name, found))
+                if name in SHOWN:
+                    points[name] = found.points(sizes)
     header = ["four members", "`potential`", "mean of four", "spread", "α", "deviation"]
-    header += ["rank, atoms", "rank, frames", "rank of force size, atoms"]
+    header += ["rank, atoms", "rank, frames", "rank of force size"]
     tables = {"committees": table(header, rows), "groups": group_table(sizes, by_group)}
     save("committee", {"frames": sizes, **results}, tables)
+    draw(points, RESULTS / "committee.png")
 
 
 def displaced(atoms: Atoms, amplitude: float, seed: int) -> Atoms:
@@ -265,43 +278,48 @@ class Judged:
             rank_correlation(self.spread, self.error), self.committee["rank_correlation_atoms"]
         )
 
-    def rank(self, over: str, frames: np.ndarray) -> float:
-        """Return a rank correlation on some frames: of atoms, of frames, or of the force's size."""
-        atoms = [self.atoms[frame] for frame in frames]
-        if over == "frames":
-            largest = [(self.spread[chosen].max(), self.error[chosen].max()) for chosen in atoms]
-            first, second = np.array(largest).T
-        else:
-            chosen = np.concatenate(atoms)
-            first, second = (
-                (self.size if over == "size" else self.spread)[chosen],
-                self.error[chosen],
-            )
-        found = rank_correlation(first, second)
-        return np.nan if found is None else found
+    def ranks(self, frames: np.ndarray) -> dict[str, float]:
+        """Return rank correlations on some frames: of atoms, of frames, of the force's size."""
+        parts = [self.atoms[frame] for frame in frames]
+        atoms = np.concatenate(parts)
+        largest = np.array([(self.spread[p].max(), self.error[p].max()) for p in parts])
+        pairs = {
+            "rank_atoms": (self.spread[atoms], self.error[atoms]),
+            "rank_frames": (largest[:, 0], largest[:, 1]),
+            "rank_force_size": (self.size[atoms], self.error[atoms]),
+        }
+        found = {name: rank_correlation(*pair) for name, pair in pairs.items()}
+        return {name: np.nan if value is None else value for name, value in found.items()}
 
-    def ranks(self) -> dict[str, tuple[float, float]]:
-        """Return rank correlations with standard errors by the bootstrap over frames."""
+    def judge(self, frames: np.ndarray) -> dict[str, float]:
+        """Return α, the deviation from it, and rank correlations on some frames."""
+        atoms = np.concatenate([self.atoms[frame] for frame in frames])
+        found = calibrate(self.spread[atoms], self.error[atoms])
+        assert found.factor is not None
+        assert found.deviation is not None
+        return {"factor": found.factor, "deviation": found.deviation, **self.ranks(frames)}
+
+    def judged(self) -> dict[str, tuple[float, float]]:
+        """Return the same of all frames, with standard errors by the bootstrap over frames."""
         generator, number = np.random.default_rng(0), len(self.atoms)
-        drawn = generator.integers(number, size=(SAMPLES, number))
+        drawn = [
+            self.judge(frames) for frames in generator.integers(number, size=(SAMPLES, number))
+        ]
         return {
-            over: (
-                self.rank(over, np.arange(number)),
-                float(np.nanstd([self.rank(over, frames) for frames in drawn])),
-            )
-            for over in ("atoms", "frames", "size")
+            name: (value, float(np.std([sample[name] for sample in drawn])))
+            for name, value in self.judge(np.arange(number)).items()
         }
 
     def row(self) -> list[str]:
         """Return the cells of the first table."""
-        found = self.committee
+        found, judged = self.committee, self.judged()
+        factor, error = judged.pop("factor")
         return [
             f"{self.errors['rmse_forces_mev_per_angstrom']:.0f}",
             f"{found['rmse_mean_forces_mev_per_angstrom']:.0f}",
             f"{found['rms_spread_mev_per_angstrom']:.1f}",
-            f"{found['scaling_factor']:.1f}",
-            f"{found['calibration_deviation']:.2f}",
-            *(f"{value:.2f} ± {error:.2f}" for value, error in self.ranks().values()),
+            f"{factor:.1f} ± {error:.1f}",
+            *(f"{value:.2f} ± {error:.2f}" for value, error in judged.values()),
         ]
 
     def of_groups(self, sizes: dict[str, int]) -> dict[str, dict[str, float]]:
@@ -314,8 +332,17 @@ class Judged:
             found[group] = {
                 "error": 1e3 * rms(self.error[atoms]),
                 "spread": 1e3 * rms(self.spread[atoms]),
-                "rank_atoms": self.rank("atoms", frames),
+                "rank_atoms": self.ranks(frames)["rank_atoms"],
             }
+        return found
+
+    def points(self, sizes: dict[str, int]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Return spread and error of the atoms (eV/Å) by the kinds of frames in the figure."""
+        ends = np.cumsum(list(sizes.values()))[np.cumsum(list(COLOURS.values())) - 1]
+        found = {}
+        for kind, begin, end in zip(COLOURS, [0, *ends[:-1]], ends, strict=True):
+            atoms = np.concatenate(self.atoms[begin:end])
+            found[kind] = (self.spread[atoms], self.error[atoms])
         return found
 
     def summary(self, sizes: dict[str, int]) -> dict[str, Any]:
@@ -323,8 +350,7 @@ class Judged:
         return {
             "errors": self.errors,
             "committee": self.committee,
-            "ranks": self.ranks(),
-            "factor": calibrate(self.spread, self.error).factor,
+            "judged": self.judged(),
             "groups": self.of_groups(sizes),
         }
 
