@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from aiida_limsm.markov.observe import Step
 
 TOO_MUCH_ALIKE = 5.0
-"""A committee whose error is this many times its spread does not know what it does not know."""
+"""Where the error of a committee is this many times its spread, a warning says so."""
 
 
 def inspect_potential(path: Path) -> PotentialInfo:
@@ -122,7 +122,7 @@ def run_evaluate(
         message=f"{sum(len(frames) for frames in datasets.values())} frames evaluated",
         warnings=tuple(
             f"{label}: the error is {found.scaling_factor:.0f} times the spread of the committee: "
-            "its members are too much alike; train them on different frames or from scratch"
+            "multiply the spread by that; members on drawn frames (resample_frames) differ more"
             for label, found in spreads.items()
             if (found.scaling_factor or 0.0) > TOO_MUCH_ALIKE
         ),
