@@ -118,7 +118,6 @@ class MaceEngine:
     def evaluate(self, systems: Mapping[int, Atoms], stress: bool) -> dict[int, Evaluation]:
         """Run the model once on all systems."""
         torch = self._torch
-        number, device, dtype = torch.from_numpy, self._device, self._dtype
         cells = np.stack([atoms.cell.array for atoms in systems.values()])
         edges = [
             self._list(key).edges(atoms.positions, cell)
@@ -126,16 +125,15 @@ class MaceEngine:
         ]
         fixed = self._constants(systems)
         starts = fixed["starts"]
-        senders = np.concatenate([e.first + s for e, s in zip(edges, starts, strict=False)])
-        receivers = np.concatenate([e.second + s for e, s in zip(edges, starts, strict=False)])
-        shifts = np.concatenate([e.images @ c for e, c in zip(edges, cells, strict=True)])
         graph = {
             **fixed["tensors"],
-            "positions": number(np.concatenate([e.positions for e in edges])).to(device, dtype),
-            "edge_index": number(np.stack([senders, receivers]).astype(np.int64)).to(device),
-            "shifts": number(shifts).to(device, dtype),
-            "unit_shifts": number(np.concatenate([e.images for e in edges])).to(device, dtype),
-            "cell": number(cells.reshape(-1, 3)).to(device, dtype),
+            "positions": torch.cat([e.positions for e in edges]),
+            "edge_index": torch.cat(
+                [e.pairs + int(s) for e, s in zip(edges, starts, strict=False)], dim=1
+            ),
+            "shifts": torch.cat([e.shifts for e in edges]),
+            "unit_shifts": torch.cat([e.images for e in edges]),
+            "cell": torch.from_numpy(cells.reshape(-1, 3)).to(self._device, self._dtype),
         }
         out = self._model(graph, compute_stress=stress)
         forces = out["forces"].detach().cpu().numpy().astype(np.float64)
@@ -197,7 +195,8 @@ class MaceEngine:
             self._list(key).build(*anchor)
 
     def _list(self, key: int) -> SkinList:
-        return self._lists.setdefault(key, SkinList(self._cutoff, self._skin))
+        new = SkinList(self._cutoff, self._skin, self._device, self._dtype)
+        return self._lists.setdefault(key, new)
 
     def _constants(self, systems: Mapping[int, Atoms]) -> dict[str, Any]:
         """Return what does not change while the same systems are evaluated."""

@@ -1,19 +1,23 @@
 """Neighbour lists with a skin: built rarely, cut to the true range at every step.
 
 L. Verlet, Phys. Rev. 159, 98 (1967): pairs within cut-off + skin are listed once and stay complete
-until two atoms can together have crossed the skin.
+until two atoms can together have crossed the skin. They lie where the model runs, so that on a GPU
+nothing but positions is sent there at each step.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    import torch
+
 Array = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -22,19 +26,19 @@ class Edges:
 
     Attributes
     ----------
-    first, second
-        Indices of atoms, shape (E,).
-    images
-        Lattice cells between them, shape (E, 3).
+    pairs
+        Indices of first and second atom, shape (2, E).
+    images, shifts
+        Lattice cells between them, and the same in Å, shape (E, 3).
     positions
         Of the atoms, near the cell whatever way they have come, shape (N, 3), Å: single precision
         loses nothing on them.
     """
 
-    first: Integers
-    second: Integers
-    images: Array
-    positions: Array
+    pairs: torch.Tensor
+    images: torch.Tensor
+    shifts: torch.Tensor
+    positions: torch.Tensor
 
 
 class SkinList:
@@ -48,37 +52,55 @@ class SkinList:
     ----------
     cutoff, skin
         Å. A skin of zero builds anew at every step.
+    device, dtype
+        Of the tensors.
     """
 
-    def __init__(self, cutoff: float, skin: float) -> None:
+    def __init__(self, cutoff: float, skin: float, device: Any, dtype: torch.dtype) -> None:
         self._cutoff = cutoff
         self._skin = skin
+        self._device = device
+        self._dtype = dtype
         #: positions (N, 3) and cell (3, 3) that the list was built with, Å
         self.anchor: tuple[Array, Array] | None = None
         self.builds = 0
 
     def build(self, positions: Array, cell: Array) -> None:
         """List all pairs within cut-off + skin."""
+        import torch
+
         self.anchor = positions.copy(), cell.copy()
         self._turns = np.floor(positions @ np.linalg.inv(cell))
-        self._first, self._second, images = neighbour_list(
+        first, second, images = neighbour_list(
             "ijS",
             positions=positions - self._turns @ cell,
             cell=cell,
             pbc=np.ones(3, dtype=bool),
             cutoff=self._cutoff + self._skin,
         )
-        self._images = images.astype(np.float64)
+        pairs = np.stack([first, second]).astype(np.int64)
+        self._pairs = torch.from_numpy(pairs).to(self._device)
+        self._images = torch.from_numpy(images).to(self._device, self._dtype)
         self.builds += 1
 
     def edges(self, positions: Array, cell: Array) -> Edges:
         """Return the pairs within the cut-off; builds the list where it may miss one."""
+        import torch
+
         if not self._covers(positions, cell):
             self.build(positions, cell)
-        near = positions - self._turns @ cell
-        vectors = near[self._second] - near[self._first] + self._images @ cell
-        within = np.flatnonzero(np.einsum("ij,ij->i", vectors, vectors) < self._cutoff**2)
-        return Edges(self._first[within], self._second[within], self._images[within], near)
+        near = torch.from_numpy(positions - self._turns @ cell).to(self._device, self._dtype)
+        shifts = self._images @ torch.from_numpy(cell).to(self._device, self._dtype)
+        first, second = self._pairs
+        vectors = near.index_select(0, second) - near.index_select(0, first) + shifts
+        # At the cut-off a pair adds nothing, so that rounding may put it on either side.
+        within = torch.nonzero(vectors.square().sum(dim=1) < self._cutoff**2).squeeze(1)
+        return Edges(
+            self._pairs.index_select(1, within),
+            self._images.index_select(0, within),
+            shifts.index_select(0, within),
+            near,
+        )
 
     def _covers(self, positions: Array, cell: Array) -> bool:
         if self.anchor is None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from ase.calculators.lj import LennardJones
 from matscipy.neighbours import neighbour_list
@@ -78,8 +79,12 @@ def test_a_model_with_embeddings_is_refused() -> None:
         MaceEngine(calculator)
 
 
+def skin_list() -> SkinList:
+    return SkinList(4.5, 0.5, "cpu", torch.float64)
+
+
 def pairs(first: Any, second: Any, vectors: Any) -> set[tuple[Any, ...]]:
-    rounded = np.round(vectors, 6) + 0.0
+    rounded = np.round(np.asarray(vectors), 6) + 0.0
     return {(int(i), int(j), *v) for i, j, v in zip(first, second, rounded.tolist(), strict=True)}
 
 
@@ -87,38 +92,36 @@ def pairs(first: Any, second: Any, vectors: Any) -> set[tuple[Any, ...]]:
 def test_a_skin_list_misses_no_pair(strained: bool) -> None:
     rng = np.random.default_rng(3)
     atoms = shaken(li11si4(), 4, far=True)
-    cutoff, kept = 4.5, SkinList(4.5, 0.5)
+    cutoff, kept = 4.5, skin_list()
     for _ in range(60):
         atoms.positions += rng.normal(scale=0.02, size=atoms.positions.shape)
         if strained:
             strain = np.eye(3) + rng.normal(scale=0.003, size=(3, 3))
             atoms.set_cell(atoms.cell.array @ strain, scale_atoms=True)
         found = kept.edges(atoms.positions, atoms.cell.array)
-        vectors = (
-            found.positions[found.second] - found.positions[found.first]
-            + found.images @ atoms.cell.array
-        )  # fmt: skip
+        first, second = found.pairs
+        vectors = found.positions[second] - found.positions[first] + found.shifts
+        np.testing.assert_allclose(found.shifts, found.images.numpy() @ atoms.cell.array)
         expected = pairs(*neighbour_list("ijD", atoms, cutoff))
-        assert pairs(found.first, found.second, vectors) == expected
+        assert pairs(first, second, vectors) == expected
     assert 1 < kept.builds < 40
 
 
 def test_a_list_built_at_its_anchor_is_the_same() -> None:
     rng = np.random.default_rng(5)
-    atoms, one = li11si4(), SkinList(4.5, 0.5)
+    atoms, one = li11si4(), skin_list()
     one.edges(atoms.positions, atoms.cell.array)
     for _ in range(4):
         atoms.positions += rng.normal(scale=0.02, size=atoms.positions.shape)
         one.edges(atoms.positions, atoms.cell.array)
     assert one.builds == 1
-    again, fresh = SkinList(4.5, 0.5), SkinList(4.5, 0.5)
+    again, fresh = skin_list(), skin_list()
     assert one.anchor is not None
     again.build(*one.anchor)
     found = [item.edges(atoms.positions, atoms.cell.array) for item in (one, again, fresh)]
-    np.testing.assert_array_equal(found[0].first, found[1].first)
-    np.testing.assert_array_equal(found[0].second, found[1].second)
+    np.testing.assert_array_equal(found[0].pairs, found[1].pairs)
     np.testing.assert_array_equal(found[0].images, found[1].images)
-    assert len(found[2].first) == len(found[0].first)
+    assert found[2].pairs.shape == found[0].pairs.shape
 
 
 class Counting(AseEngine):
