@@ -10,9 +10,10 @@ from .inputs import MdInput
 CHECKPOINT_FILENAME = "checkpoint.npz"
 RUNS_FOLDER = "runs"
 
-#: Larger graphs gain nothing: with the demo model 2.4 ms an evaluation of 34 atoms in a batch of 4
-#: or 8, 4.3 ms alone; at 272 atoms 13 ms in a batch of 4, 15.5 ms alone, 16.4 ms in one of 8.
-BATCH_ATOMS = 300
+#: Atoms in a graph. On a CPU larger ones gain nothing: with the demo model 2.4 ms an evaluation of 34
+#: atoms in a batch of 4 or 8, 4.3 ms alone; at 272 atoms 13 ms in a batch of 4, 15.5 ms alone,
+#: 16.4 ms in one of 8. A GPU needs thousands to be busy; its number is a guess.
+BATCH_ATOMS = {"cpu": 300, "cuda": 3000}
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,10 @@ def plan_groups(job: MdInput, n_atoms: int) -> list[GroupPlan]:
 
 
 def batch_size(job: MdInput, n_atoms: int, n_runs: int) -> int:
-    """Return how many runs share a graph: as asked, else what is fastest on a CPU."""
+    """Return how many runs share a graph: as asked, else what is fastest on the device."""
     if job.batch_size is not None:
         return min(job.batch_size, n_runs)
     if job.engine == "ase":
         return 1
     fair_share = -(-n_runs // job.workers)
-    return max(1, min(fair_share, BATCH_ATOMS // n_atoms))
+    return max(1, min(fair_share, BATCH_ATOMS[job.device] // n_atoms))
