@@ -10,8 +10,8 @@ from .inputs import MdInput
 CHECKPOINT_FILENAME = "checkpoint.npz"
 RUNS_FOLDER = "runs"
 
-#: Atoms in a graph. On a CPU larger ones gain nothing: with the demo model 2.4 ms an evaluation of 34
-#: atoms in a batch of 4 or 8, 4.3 ms alone; at 272 atoms 13 ms in a batch of 4, 15.5 ms alone,
+#: Atoms in a graph. On a CPU larger ones gain nothing: with the demo model 2.4 ms an evaluation of
+#: 34 atoms in a batch of 4 or 8, 4.3 ms alone; at 272 atoms 13 ms in a batch of 4, 15.5 ms alone,
 #: 16.4 ms in one of 8. A GPU needs thousands to be busy; its number is a guess.
 BATCH_ATOMS = {"cpu": 300, "cuda": 3000}
 
