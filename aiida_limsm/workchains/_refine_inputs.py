@@ -12,6 +12,7 @@ from aiida_limsm.calculations._labelled import read_labelled, shared_settings
 from aiida_limsm.calculations.dft_settings import dft_settings, differing_settings, k_point_settings
 from aiida_limsm.compute.base import first_error
 from aiida_limsm.compute.inputs import MdInput
+from aiida_limsm.compute.train_inputs import check_head
 from aiida_limsm.data.potential import PotentialData
 
 from ._label_inputs import own_pseudos, validate_label
@@ -56,8 +57,10 @@ def _check(inputs: Any) -> None:
             f"structure: no frame of the sources holds {', '.join(missing)}: label some first"
         )
     _check_energy_zero(inputs, known)
-    if "foundation" in inputs["finetune"]:
-        inputs["finetune"]["foundation"].check_elements(known)
+    if (foundation := inputs["finetune"].get("foundation")) is not None:
+        foundation.check_elements(known)
+        train = inputs["finetune"]["train"]["parameters"].get_dict()
+        check_head(train.get("foundation_head"), foundation.heads)
     md = inputs["md"]["md"]
     if "store" in md and md["store"].value == "remote":
         raise ValueError("md.store: 'remote' keeps frames out of reach of labels: leave it out")

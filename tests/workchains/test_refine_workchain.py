@@ -157,6 +157,10 @@ def test_what_is_refused(refused: Callable[..., str], aimd: Any) -> None:
         parameters["SYSTEM"]["ecutwfc"] = 20.0
         made.label["base"]["pw"]["parameters"] = orm.Dict(parameters)
 
+    def head(made: Any) -> None:
+        parameters = made.finetune["train"]["parameters"].get_dict()
+        made.finetune["train"]["parameters"] = orm.Dict({**parameters, "foundation_head": "pbe"})
+
     def sodium(made: Any) -> None:
         atoms = made.structure.get_ase()
         atoms.symbols[0] = "Na"
@@ -178,6 +182,7 @@ def test_what_is_refused(refused: Callable[..., str], aimd: Any) -> None:
             "isolated_atoms: no energy of Si",
         ),
         (sodium, "structure: no frame of the sources holds Na: label some first"),
+        (head, "foundation_head: the foundation has no head 'pbe', only Default"),
         (md(steps=21), "md: input: steps (21) must be a multiple"),
         (md(replicas=2), "md: one run at one temperature"),
         (cutoff, "label: differs from the DFT of the sources in ecutwfc_ry"),
