@@ -211,7 +211,7 @@ def _rdf_check(wanted: Thresholds, label: str, results: orm.Dict | None) -> Chec
         None if least is None else least[1],
         wanted.min_rdf_overlap,
         least=True,
-        missing="no AIMD was given" if results is None else "no g(r) of both",
+        missing="no MD beside AIMD" if results is None else "no g(r) of both",
         note=note,
         foundation=None if before is None else before[1],
     )
@@ -244,7 +244,7 @@ def _barrier_check(wanted: Thresholds, label: str, comparison: orm.Dict | None) 
     flat = found.get("one_minimum", ())
     missing, note = "no barrier of DFT", ""
     if comparison is None:
-        missing = "no jump was given"
+        missing = "no path beside DFT"
     elif DFT in flat and FINETUNED in flat:
         missing = "DFT and the potential relax both end points into one minimum"
     elif DFT in flat or FINETUNED in flat:

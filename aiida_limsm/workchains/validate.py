@@ -21,6 +21,7 @@ from aiida_limsm.calculations.validate import (
     known_barriers,
     md_start,
 )
+from aiida_limsm.compute.base import Status
 from aiida_limsm.data.dataset import ReferenceDatasetData
 from aiida_limsm.data.potential import PotentialData
 from aiida_limsm.data.trajectory import MolecularDynamicsData
@@ -255,9 +256,9 @@ class ValidateWorkChain(LimsmProtocolMixin, WorkChain):
                 if "trajectory" in node.outputs:
                     key = label if name == FINETUNED else f"{name}_{label}"
                     self.out(f"mlff.{key}", node.outputs.trajectory)
-                if node.is_finished_ok:
+                if node.is_finished_ok or _only_wandered(node):
                     found[name] = node.outputs.trajectory
-                elif name == FINETUNED:
+                if not node.is_finished_ok and name == FINETUNED:
                     self.ctx.bad.append(f"MD, {label}: {one_line(node)}")
             if FINETUNED in found:
                 call = f"compare_{label}"
@@ -302,3 +303,9 @@ class ValidateWorkChain(LimsmProtocolMixin, WorkChain):
         if reasons:
             return self.exit_codes.ERROR_REJECTED.format(reason="; ".join(verdict["reasons"]))
         return self.exit_codes.ERROR_INCOMPLETE.format(reason="; ".join(self.ctx.missing))
+
+
+def _only_wandered(md: orm.WorkChainNode) -> bool:
+    """Return whether MD ended because the framework moved: its frames up to there are a solid."""
+    results = md.outputs.output_parameters if "output_parameters" in md.outputs else {}
+    return bool(results.get("status") == Status.FRAMEWORK_UNSTABLE and "trajectory" in md.outputs)

@@ -99,7 +99,7 @@ def test_what_is_not_checked_is_said() -> None:
     assert verdict["accepted"]
     assert verdict["not_checked"] == [
         "energy RMSE on 'test': no threshold",
-        "overlap of g(r): no AIMD was given",
+        "overlap of g(r): no MD beside AIMD",
         "error of the barrier, hop: no barrier of DFT",
     ]
     energy = verdict["checks"][1]

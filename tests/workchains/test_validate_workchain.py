@@ -93,7 +93,7 @@ def test_rejected_with_reasons_and_everything_kept(
     assert rdf["value"] == min(o["overlap"] for o in overlaps)
     assert 0.5 < rdf["value"] < 1.0
     assert rdf["passed"] is None
-    assert by_name["error of the barrier"]["note"] == "no jump was given"
+    assert by_name["error of the barrier"]["note"] == "no path beside DFT"
     # the same model, seed and temperature: the same run
     assert rdf["foundation"] == rdf["value"]
     assert forces["foundation"] == forces["value"]

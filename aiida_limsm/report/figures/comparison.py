@@ -21,6 +21,8 @@ COLOURS = (INK, VERMILION, BLUE, GREEN, PURPLE)
 MOST_COLUMNS = 4
 PANEL = (3.5, 2.9)
 MOST_NOTES = 3
+#: Height of a panel over that of its curves: the overlaps are written above them.
+HEADROOM = 1.45
 
 
 @styled
@@ -85,7 +87,7 @@ def _draw_rdf(ax: Axes, results: CompareResults, rdf: CurveSet, name: str, first
     begin = min(rdf.x[np.argmax(of_label[name].value > 0)] for of_label in rdf.curves.values())
     ax.set_xlim(max(0.0, begin - 0.5), float(rdf.x[-1]))
     top = max(float(of_label[name].value.max()) for of_label in rdf.curves.values())
-    ax.set_ylim(0, 1.3 * top or 1.0)
+    ax.set_ylim(0, HEADROOM * top or 1.0)
     ax.set_title(f"g(r)  {name.replace('-', '–')}")
     ax.set_xlabel("r  (Å)")
     if first:
@@ -97,7 +99,7 @@ def _draw_vdos(ax: Axes, results: CompareResults, vdos: CurveSet, name: str, fir
     _lines(ax, vdos.x, vdos.curves, name)
     ax.set_xlim(0, _last(vdos, name))
     top = max(float(of_label[name].value.max()) for of_label in vdos.curves.values())
-    ax.set_ylim(0, 1.3 * top or 1.0)
+    ax.set_ylim(0, HEADROOM * top or 1.0)
     ax.set_title("vibrations  " + ("all atoms" if name == "all" else name))
     ax.set_xlabel("frequency  (THz)")
     if first:
@@ -125,9 +127,13 @@ def _last(vdos: CurveSet, name: str) -> float:
 
 
 def _note(ax: Axes, results: CompareResults, quantity: str, name: str) -> None:
-    """Write the overlaps into a panel: with the reference first."""
+    """Write the overlaps with the reference, the first trajectory, into a panel."""
+    reference = results.sources[0].label
     entries = [
-        entry for entry in results.overlaps if (entry.quantity, entry.name) == (quantity, name)
+        entry
+        for entry in results.overlaps
+        if (entry.quantity, entry.name) == (quantity, name)
+        and reference in (entry.first, entry.second)
     ]
     lines = [f"{entry.first} / {entry.second}: {overlap_text(entry)}" for entry in entries]
     if not lines:
