@@ -13,11 +13,10 @@ from aiida_limsm.compute.compare_file import THZ_TO_CM1, Curve, CurveSet
 from aiida_limsm.compute.compare_models import CompareResults
 
 from ..comparison import overlap_text
-from .style import BLUE, GREEN, GREY, INK, PURPLE, VERMILION, new_figure, styled
+from .style import GREY, INK, METHOD_COLOURS, new_figure, styled
 
 __all__ = ["comparison_figure"]
 
-COLOURS = (INK, VERMILION, BLUE, GREEN, PURPLE)
 MOST_COLUMNS = 4
 PANEL = (3.5, 2.9)
 MOST_NOTES = 3
@@ -68,7 +67,7 @@ def _names(found: CurveSet) -> list[str]:
 def _lines(ax: Axes, x: np.ndarray, curves: Mapping[str, Mapping[str, Curve]], name: str) -> None:
     """Draw the curves of one name; the first trajectory, the reference, on top and dashed."""
     for number, (label, of_label) in enumerate(curves.items()):
-        curve, colour = of_label[name], COLOURS[number % len(COLOURS)]
+        curve, colour = of_label[name], METHOD_COLOURS[number % len(METHOD_COLOURS)]
         reference = number == 0 and len(curves) > 1
         ax.plot(
             x, curve.value, color=colour, lw=1.5, ls=(0, (4, 1.5)) if reference else "-",

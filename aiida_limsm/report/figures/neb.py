@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..neb_paths import DFT, MethodPath
-from .style import INK, ORBIT_COLOURS, empty, new_figure, styled
+from .style import INK, METHOD_COLOURS, empty, new_figure, styled
 
 __all__ = ["neb_figure"]
 
@@ -37,7 +37,8 @@ def draw_neb(ax: Axes, paths: Iterable[MethodPath]) -> None:
         return
     labels = dict.fromkeys(name for p in paths for name in (p.path_of, p.energies_of))
     potentials = [name for name in labels if name != DFT]
-    colours = {name: ORBIT_COLOURS[k % len(ORBIT_COLOURS)] for k, name in enumerate(potentials)}
+    palette = METHOD_COLOURS[1:]
+    colours = {name: palette[k % len(palette)] for k, name in enumerate(potentials)}
     for path in paths:
         profile = path.profile
         potential = path.path_of if path.energies_of == DFT else path.energies_of

@@ -15,9 +15,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 __all__ = [
-    "AMBER", "BLUE", "GREEN", "GREY", "INK", "ORBIT_COLOURS", "PURPLE", "STYLE", "VERMILION",
-    "empty", "fit_height", "new_figure", "panel_grid", "png_bytes", "styled", "svg_bytes",
-    "temperature_colours",
+    "AMBER", "BLUE", "GREEN", "GREY", "INK", "METHOD_COLOURS", "ORBIT_COLOURS", "PURPLE", "STYLE",
+    "VERMILION", "empty", "fit_height", "new_figure", "panel_grid", "png_bytes", "styled",
+    "svg_bytes", "temperature_colours",
 ]  # fmt: skip
 
 # Okabe & Ito's palette, told apart with every common form of colour blindness.
@@ -29,6 +29,8 @@ PURPLE = "#CC79A7"
 SKY = "#56B4E9"
 INK = "#1f2933"
 GREY = "#7b8794"
+#: Of what is compared, the reference first.
+METHOD_COLOURS = (INK, VERMILION, BLUE, GREEN, PURPLE)
 ORBIT_COLOURS = (BLUE, AMBER, GREEN, PURPLE, VERMILION, SKY, "#999933", "#882255")
 
 STYLE: dict[str, Any] = {
