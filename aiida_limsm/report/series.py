@@ -11,6 +11,8 @@ __all__ = ["cell_text", "is_anisotropic", "series_text"]
 
 Row = Mapping[str, Any]
 
+LINE_WIDTH = 100
+
 
 def series_text(summary: Mapping[str, Any]) -> str:
     """Write the table, the verdicts and what failed.
@@ -32,6 +34,7 @@ def series_text(summary: Mapping[str, Any]) -> str:
         table.append([*line, along_text(row, axis)] if axis else line)
     lines = [format_columns(table), ""]
     lines.append(f"L is the length along {axis}" if axis else "L is the cube root of the volume")
+    lines.append("ions and ps are those of all replicas together")
     lines += _isotropy_lines(summary["rows"])
     if summary["size"]:
         lines += ["", "over the size:"]
@@ -40,7 +43,7 @@ def series_text(summary: Mapping[str, Any]) -> str:
             for entry in summary["size"]
             for where, part in _with_directions(entry)
         ]
-        lines.append(format_table(entries))
+        lines.append(format_table(entries, line_width=LINE_WIDTH))
     if summary["arrhenius"]:
         lines += ["", "over temperature:"]
         entries = [
@@ -48,10 +51,10 @@ def series_text(summary: Mapping[str, Any]) -> str:
             for entry in summary["arrhenius"]
             for where, part in _with_directions(entry, is_anisotropic(summary["rows"], entry))
         ]
-        lines.append(format_table(entries))
+        lines.append(format_table(entries, line_width=LINE_WIDTH))
     if summary["failed"]:
         lines += ["", "failed:"]
-        lines.append(format_table(list(summary["failed"].items())))
+        lines.append(format_table(list(summary["failed"].items()), line_width=LINE_WIDTH))
     return "\n".join(lines)
 
 
