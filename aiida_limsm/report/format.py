@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 
 
 def _check_error(error: float) -> None:
@@ -78,10 +79,22 @@ def format_bound(bound: float, unit: str = "", confidence_percent: int = 95) -> 
     return f"< {digits * scale:.1e}{suffix} ({confidence_percent} %)"
 
 
-def format_table(rows: list[tuple[str, str]], indent: str = "  ") -> str:
-    """Write name-value rows as aligned lines."""
+def format_table(
+    rows: list[tuple[str, str]], indent: str = "  ", line_width: int | None = None
+) -> str:
+    """Write name-value rows as aligned lines; with a line width, wrapped under the value."""
     width = max((len(name) for name, _ in rows), default=0)
-    return "\n".join(f"{indent}{name.ljust(width)}  {value}" for name, value in rows)
+    lines = []
+    for name, value in rows:
+        first = f"{indent}{name.ljust(width)}  "
+        if line_width is None:
+            lines.append(first + value)
+        else:
+            lines += textwrap.wrap(
+                value, line_width, initial_indent=first, subsequent_indent=" " * len(first),
+                break_long_words=False, break_on_hyphens=False,
+            )  # fmt: skip
+    return "\n".join(lines)
 
 
 def format_columns(rows: list[list[str]]) -> str:

@@ -17,7 +17,7 @@ from aiida_limsm.data.trajectory import MolecularDynamicsData
 
 from ._first_done import FirstDoneMixin
 from ._protocol import LimsmProtocolMixin, run_calcfunction
-from ._series_inputs import fill_builder, members_of, validate_series
+from ._series_inputs import fill_builder, members_of, run_seed, validate_series
 from .label import failure_reason
 from .markov import MarkovWorkChain
 from .md import MolecularDynamicsWorkChain
@@ -26,10 +26,10 @@ from .md import MolecularDynamicsWorkChain
 class DiffusionSeriesWorkChain(LimsmProtocolMixin, FirstDoneMixin, WorkChain):
     """MLFF MD and Markov analysis of several supercells at several temperatures.
 
-    A member of the series is one supercell at one temperature; its replicas, with seeds one after
-    the other, are analysed together. At most ``max_concurrent`` runs and analyses are on their way
-    at a time. A replica that fails is left out, a member without any is named in the summary;
-    neither takes the others with it.
+    A member of the series is one supercell at one temperature; its replicas are analysed together.
+    Every run has a seed of its own, by :func:`run_seed`. At most ``max_concurrent`` runs and
+    analyses are on their way at a time. A replica that fails is left out, a member without any is
+    named in the summary; neither takes the others with it.
     """
 
     PROTOCOL_NAME = "series"
@@ -174,7 +174,7 @@ class DiffusionSeriesWorkChain(LimsmProtocolMixin, FirstDoneMixin, WorkChain):
         inputs = AttributeDict(self.exposed_inputs(MolecularDynamicsWorkChain, "md"))
         parameters = inputs.md.parameters.get_dict()
         parameters["temperature_k"] = asked["temperature_k"]
-        parameters["seed"] = parameters.get("seed", 0) + int(replica)
+        parameters["seed"] = run_seed(parameters.get("seed", 0), member, int(replica))
         inputs.md = AttributeDict(inputs.md)
         inputs.md.parameters = orm.Dict(parameters)
         inputs.md.structure = orm.load_node(self.ctx.cells["x".join(map(str, asked["supercell"]))])

@@ -9,7 +9,8 @@ import pytest
 from aiida import orm
 from ase.build import bulk
 
-from aiida_limsm.workchains._series_inputs import member_label, members_of
+from aiida_limsm.compute.inputs import MdInput
+from aiida_limsm.workchains._series_inputs import member_label, members_of, run_seed
 from aiida_limsm.workchains.series import DiffusionSeriesWorkChain
 
 
@@ -45,6 +46,15 @@ def test_large_cells_go_first():
     ]  # fmt: skip
     assert found["s8x1x1_T298_15K"] == {"supercell": [8, 1, 1], "temperature_k": 298.15}
     assert member_label((8, 1, 1), 700) == "s8x1x1_T700K"
+
+
+def test_no_two_runs_share_a_seed():
+    members = members_of([[n, 1, 1] for n in range(1, 9)], range(300, 1300, 25))
+    seeds = [run_seed(2**31 - 1, member, replica) for member in members for replica in range(3)]
+    assert len(set(seeds)) == len(seeds) == 960
+    MdInput(temperature_k=300.0, steps=10, seed=max(seeds))
+    # of the same member in another series too
+    assert run_seed(1, "s1x1x1_T600K", 0) == run_seed(0, "s1x1x1_T600K", 1) == 330_828_711
 
 
 def test_sizes_at_some_temperatures(limsm_code, crystal, foundation):

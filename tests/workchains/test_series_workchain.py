@@ -6,6 +6,7 @@ import pytest
 from aiida import orm
 from aiida.engine import run_get_node
 
+from aiida_limsm.workchains._series_inputs import run_seed
 from aiida_limsm.workchains.series import DiffusionSeriesWorkChain
 
 pytestmark = pytest.mark.slow
@@ -41,11 +42,12 @@ def test_series_with_a_member_that_melts(limsm_code, crystal, sites, foundation)
     (size,) = summary["size"]
     assert size["temperature_k"] == 700.0
     assert summary["arrhenius"] == []
-    # the cell of each run is made from the structure, and the seed is that of the replica
+    # the cell of each run is made from the structure, and the seed is that of the run
     links = {link.link_label: link.node for link in node.base.links.get_outgoing().all()}
     run = links["md_s2x1x1_T700K_r0"]
     assert run.inputs.md.structure.creator == links["supercell_2x1x1"]
     assert run.inputs.md.parameters["temperature_k"] == 700.0
+    assert run.inputs.md.parameters["seed"] == run_seed(1, "s2x1x1_T700K", 0)
     analysis = links["markov_s2x1x1_T700K"]
     assert analysis.inputs.analyse.trajectories.r0 == run.outputs.mobile
     assert outputs["trajectories"]["s2x1x1_T700K_r0"] == run.outputs.trajectory
