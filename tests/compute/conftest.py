@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -90,3 +91,40 @@ def d0_3_model() -> Any:
         image=np.concatenate([network.image, np.zeros((3, 3), dtype=np.int64)]),
         flux=np.concatenate([flux, pi - np.bincount(network.from_site, flux)]),
     )
+
+
+def _state(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what a checkpoint holds, but for the number of restarts."""
+    import numpy as np
+
+    with np.load(path) as data:
+        meta = json.loads(str(data["meta"]))
+        found = {name: data[name] for name in data if name != "meta"}
+    for run in meta["runs"].values():
+        run["statistics"].pop("restarts")
+    return found, meta
+
+
+@pytest.fixture
+def assert_same_run() -> Callable[[Path, Path], None]:
+    """Return a function that compares all that was written, to the last bit."""
+    return _assert_same_run
+
+
+def _assert_same_run(first: Path, second: Path) -> None:
+    import numpy as np
+
+    compared = 0
+    for path in sorted(first.rglob("*")):
+        other = second / path.relative_to(first)
+        if path.suffix in (".h5", ".csv") and "segments" not in path.parent.name:
+            assert path.read_bytes() == other.read_bytes(), path.name
+            compared += 1
+        if path.suffix == ".npz":
+            (one, one_meta), (two, two_meta) = _state(path), _state(other)
+            assert one_meta == two_meta
+            assert one.keys() == two.keys()
+            for name, values in one.items():
+                np.testing.assert_array_equal(values, two[name], err_msg=name)
+            compared += 1
+    assert compared >= 3

@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aiida_limsm.compute.base import JobError, Status, read_model
-from aiida_limsm.compute.environment import die_with_parent
+from aiida_limsm.compute.base import JobError, Status
 from aiida_limsm.compute.inputs import MdInput
 from aiida_limsm.compute.md import run_md
 from aiida_limsm.compute.results import MdResults
 
 MakeFolder = Callable[..., Path]
+Compare = Callable[[Path, Path], None]
 INPUT = {
     "temperature_k": 700.0,
     "steps": 12,
@@ -45,34 +38,7 @@ def refused(folder: Path, **changes: Any) -> str:
     return caught.value.message
 
 
-def state(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    with np.load(path) as data:
-        meta = json.loads(str(data["meta"]))
-        found = {name: data[name] for name in data if name != "meta"}
-    for run in meta["runs"].values():
-        run["statistics"].pop("restarts")
-    return found, meta
-
-
-def assert_same_run(first: Path, second: Path) -> None:
-    """Compare all that was written, to the last bit; there is no tolerance."""
-    compared = 0
-    for path in sorted(first.rglob("*")):
-        other = second / path.relative_to(first)
-        if path.suffix in (".h5", ".csv") and "segments" not in path.parent.name:
-            assert path.read_bytes() == other.read_bytes(), path.name
-            compared += 1
-        if path.suffix == ".npz":
-            (one, one_meta), (two, two_meta) = state(path), state(other)
-            assert one_meta == two_meta
-            assert one.keys() == two.keys()
-            for name, values in one.items():
-                np.testing.assert_array_equal(values, two[name], err_msg=name)
-            compared += 1
-    assert compared >= 3
-
-
-def test_a_run_finishes(make_md_folder: MakeFolder) -> None:
+def test_a_run_finishes(make_md_folder: MakeFolder, assert_same_run: Compare) -> None:
     from aiida_limsm.files import sha256_of
     from aiida_limsm.trajectory.h5md import Trajectory
 
@@ -110,7 +76,7 @@ def test_a_run_finishes(make_md_folder: MakeFolder) -> None:
     assert_same_run(folder, whole)
 
 
-def test_pieces_equal_the_whole(make_md_folder: MakeFolder) -> None:
+def test_pieces_equal_the_whole(make_md_folder: MakeFolder, assert_same_run: Compare) -> None:
     whole, pieces = make_md_folder("whole"), make_md_folder("pieces")
     run(whole)
     stops = []
@@ -123,7 +89,9 @@ def test_pieces_equal_the_whole(make_md_folder: MakeFolder) -> None:
     assert_same_run(whole, pieces)
 
 
-def test_frames_after_the_checkpoint_are_redone(make_md_folder: MakeFolder) -> None:
+def test_frames_after_the_checkpoint_are_redone(
+    make_md_folder: MakeFolder, assert_same_run: Compare
+) -> None:
     whole, killed = make_md_folder("whole"), make_md_folder("killed")
     run(whole)
     run(killed, max_seconds=1e-6)
@@ -259,7 +227,9 @@ def test_a_guard_in_the_equilibration_leaves_no_trajectory(make_md_folder: MakeF
     assert (results.frames, results.trajectory_file, results.steps_done) == (0, None, 0)
 
 
-def test_a_full_disk_is_said(make_md_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_said(
+    make_md_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch, assert_same_run: Compare
+) -> None:
     from aiida_limsm.trajectory.segments import SegmentWriter
 
     whole, full = make_md_folder("whole"), make_md_folder("full")
@@ -281,7 +251,9 @@ def test_a_full_disk_is_said(make_md_folder: MakeFolder, monkeypatch: pytest.Mon
 
 
 @pytest.mark.slow
-def test_pieces_of_several_runs_equal_the_whole(make_md_folder: MakeFolder) -> None:
+def test_pieces_of_several_runs_equal_the_whole(
+    make_md_folder: MakeFolder, assert_same_run: Compare
+) -> None:
     """One run is stopped by a guard on the way: the others go on, after a restart as well."""
     whole, pieces = make_md_folder("whole"), make_md_folder("pieces")
     changes = {
@@ -390,88 +362,3 @@ def test_no_gpu(make_md_folder: MakeFolder) -> None:
     assert refused(make_md_folder(), device="cuda") == (
         "device 'cuda' was asked for but torch sees no GPU: use device 'cpu'"
     )
-
-
-LONG = {"steps": 4000, "frame_interval_steps": 5, "checkpoint_interval_steps": 10}
-
-
-def start(folder: Path, **changes: Any) -> subprocess.Popen[bytes]:
-    (folder / "input.json").write_text(json.dumps({**INPUT, **LONG, **changes}))
-    command = [sys.executable, "-m", "aiida_limsm.compute.cli", "md", str(folder / "input.json")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        preexec_fn=die_with_parent(),
-    )
-
-
-def wait_for_frames(folder: Path, process: subprocess.Popen[bytes], count: int) -> None:
-    for _ in range(3600):
-        if len(list(folder.glob("**/segments/segment-*.h5"))) >= count:
-            return
-        assert process.poll() is None
-        time.sleep(0.05)
-    pytest.fail("no frames within three minutes")
-
-
-@pytest.mark.slow
-def test_killed_and_terminated_runs_go_on(make_md_folder: MakeFolder) -> None:
-    killed, whole = make_md_folder("killed"), make_md_folder("whole")
-    process = start(killed)
-    wait_for_frames(killed, process, 2)
-    process.kill()
-    process.wait()
-    assert not (killed / "results.json").exists()
-
-    process = start(killed)
-    wait_for_frames(killed, process, len(list(killed.glob("segments/*.h5"))) + 2)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 1
-    results = read_model(MdResults, killed / "results.json")
-    assert results.status is Status.OUT_OF_WALLTIME
-    assert results.message.startswith("stopped by SIGTERM at step ")
-    assert results.restarts == 1
-
-    steps = 10 * (results.steps_done // 10) + 20
-    settings = {"steps": steps, "frame_interval_steps": 5, "checkpoint_interval_steps": 10}
-    assert run(killed, **settings).restarts == 2
-    assert run(whole, **settings).status is Status.FINISHED
-    assert_same_run(killed, whole)
-    shutil.rmtree(killed)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "ensemble",
-    [
-        {"thermostat": "nve"},
-        {"thermostat": "csvr"},
-        {"thermostat": "nose_hoover_chain"},
-        {"thermostat": "nose_hoover_chain", "barostat": "isotropic"},
-        {"thermostat": "nose_hoover_chain", "barostat": "flexible"},
-        {"replicas": 2, "more_temperatures_k": [500.0], "workers": 2, "batch_size": 2},
-    ],
-    ids=lambda ensemble: "-".join(str(value) for value in ensemble.values()),
-)
-def test_killed_runs_equal_the_uninterrupted(
-    make_md_folder: MakeFolder, ensemble: dict[str, Any]
-) -> None:
-    killed, whole = make_md_folder("killed"), make_md_folder("whole")
-    several = "workers" in ensemble
-    process = start(killed, **ensemble)
-    wait_for_frames(killed, process, 12 if several else 3)
-    process.kill()
-    process.wait()
-    time.sleep(0.2)  # for the kernel to end the workers
-    checkpoints = list(killed.glob("**/*.npz"))
-    done = [run["step"] for path in checkpoints for run in state(path)[1]["runs"].values()]
-    assert done
-    steps = 10 * (max(done) // 10) + 20
-    # who goes on may have another number of processes
-    settings = {**LONG, **ensemble, "workers": 1, "steps": steps}
-    assert run(killed, **settings).status is Status.FINISHED
-    assert run(whole, **settings).status is Status.FINISHED
-    assert_same_run(killed, whole)
