@@ -1,6 +1,6 @@
 """One material from DFT to a verdict: LiSi with a vacancy, paths taken from its Markov model.
 
-Judged, mended and judged again: the second potential has also seen frames along the jumps.
+Three potentials are judged: of 60 epochs, of 200, and of 200 with frames along the jumps.
 Everything in the provenance. In a profile of `aiida-limsm setup`::
 
     verdi run examples/validate/lisi.py FOLDER
@@ -81,12 +81,12 @@ def reference(vacancy: Atoms) -> Any:
     )
 
 
-def tuned(dataset: orm.Data) -> Any:
+def tuned(dataset: orm.Data, epochs: int) -> Any:
     """Fine-tune the demo's foundation model."""
     return finished(
         FineTuneWorkChain.get_builder_from_protocol(
             LIMSM, dataset, demo_foundation(), protocol="fast",
-            overrides={"train": {"max_epochs": 60}},
+            overrides={"train": {"max_epochs": epochs}},
         )
     )["potential"]  # fmt: skip
 
@@ -178,16 +178,18 @@ def write(outputs: Any, jumps: list[Any], folder: Path) -> None:
 
 
 def main(folder: Path) -> None:
-    """Judge, mend, judge again."""
+    """Judge, train longer, add frames along the jumps, and judge each."""
     crystal = lithium_silicide("LiSi", primitive=True)
     vacancy = crystal.copy()
     del vacancy[0]
     made = reference(vacancy)
-    potential = tuned(made["dataset"])
-    jumps = frequent_jumps(crystal, vacancy, potential)
-    write(validated(potential, made, jumps), jumps, folder / "aimd_only")
-    mended = tuned(with_frames_along(jumps, made))
-    write(validated(mended, made, jumps), jumps, folder / "with_paths")
+    short = tuned(made["dataset"], 60)
+    jumps = frequent_jumps(crystal, vacancy, short)
+    write(validated(short, made, jumps), jumps, folder / "aimd_60")
+    longer = tuned(made["dataset"], 200)
+    write(validated(longer, made, jumps), jumps, folder / "aimd_200")
+    informed = tuned(with_frames_along(jumps, made), 200)
+    write(validated(informed, made, jumps), jumps, folder / "jumps_200")
 
 
 if __name__ == "__main__":
