@@ -4,7 +4,7 @@ In a profile of `aiida-limsm setup`::
 
     verdi run examples/series/li11si4.py
 
-Half an hour on a busy two-core machine; ``--length-ps 1`` shows that it runs. Toy physics, see
+Twenty minutes on a busy two-core machine; ``--length-ps 1`` shows that it runs. Toy physics, see
 README.md.
 """
 
