@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,16 +30,6 @@ OWN = ("temperature_k", "more_temperatures_k", "replicas", "barostat")
 def member_label(supercell: Sequence[int], temperature_k: float) -> str:
     """Return a name that AiiDA accepts as a link label, such as ``s2x1x1_T650K``."""
     return f"s{'x'.join(map(str, supercell))}_{temperature_label(temperature_k)}"
-
-
-def run_seed(seed: int, member: str, replica: int) -> int:
-    """Return the seed of one run.
-
-    With one seed for all temperatures the noise of a global thermostat is the same there, and the
-    temperatures of all runs wander together; by the label, since it stays with the member in a
-    longer series.
-    """
-    return (seed + replica + zlib.crc32(member.encode())) % 2**31
 
 
 def members_of(

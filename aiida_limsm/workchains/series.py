@@ -17,7 +17,8 @@ from aiida_limsm.data.trajectory import MolecularDynamicsData
 
 from ._first_done import FirstDoneMixin
 from ._protocol import LimsmProtocolMixin, run_calcfunction
-from ._series_inputs import fill_builder, members_of, run_seed, validate_series
+from ._seeds import run_seed
+from ._series_inputs import fill_builder, members_of, validate_series
 from .label import failure_reason
 from .markov import MarkovWorkChain
 from .md import MolecularDynamicsWorkChain

@@ -18,6 +18,7 @@ from aiida_limsm.data.trajectory import MolecularDynamicsData
 
 from ._protocol import LimsmProtocolMixin, outputs_of, run_calcfunction
 from ._reference_inputs import temperature_label
+from ._seeds import run_seed
 from ._transport_inputs import CELL, fill_builder, validate_transport
 from .finetune import FineTuneWorkChain
 from .markov import MarkovWorkChain
@@ -165,7 +166,7 @@ class LithiumTransportWorkChain(LimsmProtocolMixin, WorkChain):
                 inputs = AttributeDict(self.exposed_inputs(MolecularDynamicsWorkChain, "md"))
                 parameters = inputs.md.parameters.get_dict()
                 parameters["temperature_k"] = temperature
-                parameters["seed"] = parameters.get("seed", 0) + replica
+                parameters["seed"] = run_seed(parameters.get("seed", 0), name, replica)
                 inputs.md = AttributeDict(inputs.md)
                 inputs.md.parameters = orm.Dict(parameters)
                 inputs.md.structure = structure

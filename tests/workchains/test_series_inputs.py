@@ -10,7 +10,8 @@ from aiida import orm
 from ase.build import bulk
 
 from aiida_limsm.compute.inputs import MdInput
-from aiida_limsm.workchains._series_inputs import member_label, members_of, run_seed
+from aiida_limsm.workchains._seeds import run_seed
+from aiida_limsm.workchains._series_inputs import member_label, members_of
 from aiida_limsm.workchains.series import DiffusionSeriesWorkChain
 
 

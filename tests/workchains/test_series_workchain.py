@@ -6,7 +6,7 @@ import pytest
 from aiida import orm
 from aiida.engine import run_get_node
 
-from aiida_limsm.workchains._series_inputs import run_seed
+from aiida_limsm.workchains._seeds import run_seed
 from aiida_limsm.workchains.series import DiffusionSeriesWorkChain
 
 pytestmark = pytest.mark.slow
