@@ -25,11 +25,11 @@ from aiida_limsm.workchains.series import DiffusionSeriesWorkChain
 MD = {"equilibration_steps": 1000, "frame_interval_steps": 10}
 
 
-def series(length_ps: float, replicas: int) -> Any:
+def series(code: Any, length_ps: float, replicas: int) -> Any:
     """Return the builder of the series."""
     structure, sites = demo_structures()
     return DiffusionSeriesWorkChain.get_builder_from_protocol(
-        "limsm@localhost",
+        code,
         structure,
         demo_foundation(),
         sites=sites,
@@ -44,7 +44,7 @@ def series(length_ps: float, replicas: int) -> Any:
 
 def main(folder: Path, length_ps: float, replicas: int) -> None:
     """Run the series; write table, summary and figure into ``folder``."""
-    outputs, node = run_get_node(series(length_ps, replicas))
+    outputs, node = run_get_node(series("limsm@localhost", length_ps, replicas))
     if "summary" not in outputs:
         raise SystemExit(f"{node.process_label}<{node.pk}>: {node.exit_message}")
     summary = outputs["summary"].get_dict()

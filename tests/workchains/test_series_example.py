@@ -51,7 +51,7 @@ def test_the_script_asks_for_what_the_rows_are(limsm_code: object, summary: dict
     assert spec.loader is not None
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    builder = script.series(25.0, 2)
+    builder = script.series(limsm_code, 25.0, 2)
     assert builder.process_class.spec().inputs.validate(builder._inputs(prune=True)) is None
     asked = members_of(
         builder.supercells.get_list(),
