@@ -93,7 +93,7 @@ def compare(cells: str, replicas: int, repeats: int, python: str | None) -> dict
     two = members == 1 and atoms >= ATOMS_FOR_TWO_THREADS
     threads = dict.fromkeys(kinds, 2 if two else 1)
     if members == 1:
-        threads["ase"] = fastest_threads(cells)
+        threads |= {"ase": fastest_threads(cells), "compiled": 1}
     runs = dict.fromkeys(kinds, replicas // members) | {"ase": 1}
     teams = {kind: Team(kind, cells, runs[kind], members, threads[kind], python) for kind in kinds}
     steps = block_of(teams["ase"])
@@ -179,17 +179,18 @@ def speed_table(speeds: list[dict[str, Any]]) -> str:
     """Return one row per size and number of replicas; ratios are to plain ASE."""
     torchsim = "torchsim" in speeds[0]["ratios"]
     return table(
-        ["atoms", "replicas", "runs per graph", "threads, ASE", "limsm", "ASE, atom-steps/s",
-         "limsm", "ratio", "compiled", "ratio", "force evaluation", "compiled"]
+        ["atoms", "replicas", "runs per graph", "threads: ASE, limsm, compiled",
+         "ASE, atom-steps/s", "limsm", "ratio", "compiled", "ratio",
+         "force evaluation: limsm, compiled"]
         + ["TorchSim, ratio"] * torchsim,
         [
             [
                 str(row["atoms"]), str(row["replicas"]), str(row["batch"]),
-                str(row["threads"]["ase"]), str(row["threads"]["limsm"]),
+                ", ".join(str(row["threads"][kind]) for kind in KINDS),
                 f"{row['atom_steps_per_s']['ase']:.0f}",
                 f"{row['atom_steps_per_s']['limsm']:.0f}", spread(row["ratios"]["limsm"]),
                 f"{row['atom_steps_per_s']['compiled']:.0f}", spread(row["ratios"]["compiled"]),
-                *(f"{100 * share:.0f} %" for share in row["force_share"].values()),
+                ", ".join(f"{100 * share:.0f} %" for share in row["force_share"].values()),
                 *([spread(row["ratios"]["torchsim"])] if torchsim else []),
             ]
             for row in speeds

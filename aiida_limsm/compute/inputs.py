@@ -119,6 +119,9 @@ class MdInput(LimsmModel):
             )
         if self.compile_model and self.engine != "mace":
             raise ValueError("compile_model goes with engine 'mace'")
+        if self.compile_model and self.device == "cpu" and self.threads > 1:
+            # the code that torch 2.13 makes for two threads destroys its heap: "double free"
+            raise ValueError("compile_model goes with one thread on a CPU: take workers instead")
         if self.max_committee_spread_ev_per_angstrom is not None and not self.committee_files:
             raise ValueError("max_committee_spread_ev_per_angstrom needs committee_files")
         temperatures = (self.temperature_k, *self.more_temperatures_k)

@@ -97,6 +97,11 @@ def test_without_a_compiler_it_says_what_is_missing(
     assert "\n" not in str(caught.value)
 
 
-def test_the_reference_engine_is_not_compiled() -> None:
-    with pytest.raises(ValueError, match="goes with engine 'mace'"):
-        MdInput(**{**INPUT, "engine": "ase"})
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"engine": "ase"}, "goes with engine 'mace'"), ({"threads": 2}, "take workers instead")],
+)
+def test_what_is_not_compiled(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        MdInput(**{**INPUT, **changes})
+    MdInput(**{**INPUT, "threads": 2, "device": "cuda"})
