@@ -169,9 +169,10 @@ class MaceEngine:
             found = self.evaluate(shaken, stress)
         except Exception as error:  # torch's compilers raise anything
             self._model = model
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
             raise ValueError(
                 "compile_model: torch cannot compile the model here; it needs a C++ compiler (g++, "
-                f"or CXX) and Python's headers, else leave it out: {_first_line(error)}"
+                f"or CXX) and Python's headers, else leave it out: {reason}"
             ) from error
         finally:
             self._lists.clear()
@@ -216,11 +217,6 @@ class MaceEngine:
             moved = {name: tensor.to(self._device) for name, tensor in tensors.items()}
             self._fixed = signature, {"starts": starts, "tensors": moved}
         return self._fixed[1]
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def _matrix(stress: Any) -> Array:
