@@ -13,6 +13,7 @@ from aiida.engine import calcfunction
 from aiida_limsm.markov.series import ArrheniusFit, SizeSeries, arrhenius, size_series
 from aiida_limsm.markov.tensor import RESOLVED_ERRORS, is_isotropic
 from aiida_limsm.report.format import format_with_error
+from aiida_limsm.report.series import resolved_d
 
 __all__ = ["collect_series", "fit_rows", "varied_axis"]
 
@@ -136,20 +137,13 @@ class Points:
     @classmethod
     def of(cls, rows: Sequence[Row], axis: str | None) -> Points:
         """Take the mean over the axes, or D along one lattice vector."""
-        if axis is None:
-            quoted = [
-                (r["isotropic_cm2_s"], r["isotropic_error_cm2_s"], r["resolved"]) for r in rows
-            ]
-        else:
-            parts = [row["along"][axis] for row in rows]
-            quoted = [(part["d_cm2_s"], part["error_cm2_s"], part["resolved"]) for part in parts]
-        good = [(r, d, e) for r, (d, e, resolved) in zip(rows, quoted, strict=True) if resolved]
-        kept = [row["label"] for row, _, _ in good]
+        found = [(row, resolved_d(row, axis)) for row in rows]
+        good = [(row, *value) for row, value in found if value is not None]
         return cls(
             rows=[row for row, _, _ in good],
             d=[d for _, d, _ in good],
             error=[error for _, _, error in good],
-            left_out=[row["label"] for row in rows if row["label"] not in kept],
+            left_out=[row["label"] for row, value in found if value is None],
         )
 
     def of_rows(self, name: str) -> list[float]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from .format import format_bound, format_columns, format_table, format_with_error
 
-__all__ = ["cell_text", "is_anisotropic", "series_text"]
+__all__ = ["cell_text", "is_anisotropic", "resolved_d", "series_text"]
 
 Row = Mapping[str, Any]
 
@@ -65,6 +65,23 @@ def d_text(row: Row) -> str:
     if row["upper_bound_cm2_s"] is None:
         return "not resolved"
     return f"{format_bound(row['upper_bound_cm2_s'])}, not resolved"
+
+
+def resolved_d(row: Row, axis: str | None = None) -> tuple[float, float] | None:
+    """Return D and its error (cm²/s), of the mean or along a lattice vector; None if not resolved.
+
+    Parameters
+    ----------
+    row
+        One of ``rows`` in a summary.
+    axis
+        a, b or c; None for the mean over three axes.
+    """
+    if axis is None:
+        d, error = row["isotropic_cm2_s"], row["isotropic_error_cm2_s"]
+        return (d, error) if row["resolved"] else None
+    part = row["along"][axis]
+    return (part["d_cm2_s"], part["error_cm2_s"]) if part["resolved"] else None
 
 
 def along_text(row: Row, axis: str) -> str:

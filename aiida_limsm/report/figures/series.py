@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from aiida_limsm.units import BOLTZMANN_EV_PER_K
 
 from ..format import format_with_error
-from ..series import cell_text, is_anisotropic
+from ..series import cell_text, is_anisotropic, resolved_d
 from ..typeset import typeset
 from .diffusion import set_log_limits, top_axis
 from .style import GREY, empty, new_figure, panel_grid, styled, temperature_colours
@@ -75,13 +75,9 @@ def _points(rows: Sequence[Row], axis: str | None = None) -> list[Point]:
     """Return the mean of each row, or D along a lattice vector, of which no bound is known."""
     points = []
     for row in rows:
-        if axis is None:
-            value = (row["isotropic_cm2_s"], row["isotropic_error_cm2_s"])
-            resolved, bound = row["resolved"], row["upper_bound_cm2_s"]
-        else:
-            part = row["along"][axis]
-            value, resolved, bound = (part["d_cm2_s"], part["error_cm2_s"]), part["resolved"], None
-        points.append(Point(row, value, None) if resolved else Point(row, None, bound))
+        value = resolved_d(row, axis)
+        bound = row["upper_bound_cm2_s"] if value is None and axis is None else None
+        points.append(Point(row, value, bound))
     return points
 
 
